@@ -1,0 +1,187 @@
+"""Reading a split: which examples a role holds, as arrays, as labels and as batches."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfunlearn.data.labels import check_seed
+from tfunlearn.data.sources import Source
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Roles:
+    """The reading half of ``ForgetSplit``: roles, their ids and their examples."""
+
+    kind: str
+    num_classes: int
+    ids: Mapping[str, np.ndarray]
+    detail: str
+    _train: Source
+    _held_out: Mapping[str, Source]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles there are, in the order forget, retain, validation, test."""
+        return tuple(self.ids)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the training data is a stream rather than arrays."""
+        return self._train.is_stream
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of one training input."""
+        return tuple(self._train.shape)
+
+    @property
+    def input_dtype(self) -> str:
+        """Data type of the training inputs."""
+        return self._train.dtype
+
+    @property
+    def forget(self) -> Arrays:
+        """The forget set as arrays ``(x, y)``."""
+        return self._arrays("forget")
+
+    @property
+    def retain(self) -> Arrays:
+        """The retain set as arrays ``(x, y)``."""
+        return self._arrays("retain")
+
+    @property
+    def validation(self) -> Arrays:
+        """The validation set as arrays ``(x, y)``."""
+        return self._arrays("validation")
+
+    @property
+    def test(self) -> Arrays:
+        """The test set as arrays ``(x, y)``."""
+        return self._arrays("test")
+
+    def size(self, role: str) -> int:
+        """Returns the number of examples of a role."""
+        self.require(role)
+        return len(self.ids[role])
+
+    def labels(self, role: str) -> np.ndarray:
+        """Returns the labels of a role as int64 ``(N,)``, in the order of its ids."""
+        return self.source(role).y[self.ids[role]]
+
+    def class_counts(self, role: str) -> np.ndarray:
+        """Returns how many examples of each class a role holds, shape ``(num_classes,)``."""
+        return np.bincount(self.labels(role), minlength=self.num_classes)
+
+    def dataset(
+        self,
+        role: str,
+        *,
+        batch_size: int = 128,
+        shuffle: bool = False,
+        seed: int = 0,
+        transform: Callable[[Any, Any], tuple[Any, Any]] | None = None,
+    ) -> "tf.data.Dataset":
+        """Returns a role as batches of ``(image, label)``, prefetched.
+
+        Args:
+            role: ``"forget"``, ``"retain"``, ``"validation"`` or ``"test"``.
+            batch_size: examples a batch; the last one may hold fewer.
+            shuffle: another order at each pass: of all examples for arrays, within windows of
+                1,024 for a stream.
+            seed: seed of the orders; the same seed gives the same ones, whatever TensorFlow's
+                global seed.
+            transform: a function of a batch ``(image, label)``, such as a ``Normalizer``.
+
+        Raises:
+            ValueError: if the role is not there, holds NaN, the batch size is not positive, or the
+                seed negative.
+        """
+        self.check(role, batch_size, seed)
+        batches = self.source(role).dataset(self.ids[role], batch_size, shuffle, seed)
+        if transform is None:
+            return batches
+        import tensorflow as tf
+
+        return batches.map(transform, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
+            tf.data.AUTOTUNE
+        )
+
+    def fingerprint(self) -> str:
+        """Returns a sha256 of the ids and labels of every role, as hexadecimal text."""
+        digest = hashlib.sha256()
+        for role in self.roles:
+            digest.update(role.encode())
+            digest.update(self.ids[role].astype("<i8").tobytes())
+            digest.update(self.labels(role).astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def source(self, role: str) -> Source:
+        """Returns where a role's examples come from."""
+        self.require(role)
+        return self._held_out.get(role, self._train)
+
+    def require(self, role: str) -> None:
+        """Raises unless the role is there."""
+        if role not in self.ids:
+            raise ValueError(
+                f"role: expected one of {', '.join(self.ids)}. Received: {role!r}"
+                + ("; pass validation=(x, y) to the split." if role == "validation" else ".")
+            )
+
+    def check(self, role: str, batch_size: int = 1, seed: int = 0) -> None:
+        """Raises unless a role is there, finite, and batch size and seed can be used."""
+        self.require(role)
+        check_seed(seed)
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise ValueError(
+                f"batch_size: expected a whole number of at least 1. Received: {batch_size!r}."
+            )
+        checked = self.__dict__.setdefault("_finite_roles", set())
+        if role in checked:
+            return
+        if not self.source(role).all_finite(self.ids[role]):
+            raise ValueError(
+                f"x: the {role} set holds NaN or infinite values. Expected: finite inputs."
+            )
+        checked.add(role)
+
+    def _arrays(self, role: str) -> Arrays:
+        """Returns a role as arrays, once it is known to be finite."""
+        source = self.source(role)
+        arrays = source.take(self.ids[role])
+        self.check(role)
+        return arrays
+
+    def __str__(self) -> str:
+        total = self.size("forget") + self.size("retain")
+        lines = [f"Total training samples: {total}"]
+        for role in self.roles:
+            share = f" ({self.size(role) / total:.1%})" if role in ("forget", "retain") else ""
+            lines.append(f"{role.capitalize()} set size: {self.size(role)}{share}")
+        counts = self.class_counts("forget")
+        trained = counts + self.class_counts("retain")
+        shown = [f"{c} {counts[c] / trained[c]:.1%}" for c in np.flatnonzero(trained)[:20]]
+        more = np.count_nonzero(trained) - len(shown)
+        lines.append(
+            "Forgotten share of each class: "
+            + ", ".join(shown)
+            + (f", and {more} more classes" if more else "")
+        )
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{role}={self.size(role)}" for role in self.roles)
+        share = self.size("forget") / (self.size("forget") + self.size("retain"))
+        counts = self.class_counts("forget")
+        return (
+            f"ForgetSplit({self.kind}: {sizes}, forget fraction {share:.1%}, "
+            f"classes={self.num_classes}, forget per class {counts.min()}-{counts.max()})"
+        )

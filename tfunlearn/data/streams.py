@@ -1,0 +1,160 @@
+"""Batches of a split for ``model.fit`` on any backend, and paired forget and retain batches."""
+
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from tfunlearn.data.sources import epoch_order
+from tfunlearn.data.split import ForgetSplit
+
+_LANES = {"forget": 1, "retain": 0}  # the part of the seed that keeps the two orders apart
+
+
+def batches(
+    split: ForgetSplit, role: str, *, batch_size: int = 128, shuffle: bool = False, seed: int = 0
+) -> Any:
+    """Returns a role as something ``model.fit``, ``evaluate`` and ``predict`` take.
+
+    On the TensorFlow backend that is ``split.dataset(...)``; elsewhere a ``keras.utils.PyDataset``
+    that gives the same batches in the same order, without TensorFlow. Call ``fit`` with
+    ``shuffle=False``: Keras otherwise permutes the batches of a ``PyDataset`` once more, by a
+    random state that ``seed`` does not reach.
+
+    Args:
+        split: the data.
+        role: which part of it.
+        batch_size: examples a batch.
+        shuffle: another order at each epoch.
+        seed: seed of the orders.
+
+    Returns:
+        Batches ``(x, y)``.
+
+    Raises:
+        ValueError: as ``split.dataset``.
+    """
+    if split.source(role).is_stream or keras.backend.backend() == "tensorflow":
+        return split.dataset(role, batch_size=batch_size, shuffle=shuffle, seed=seed)
+    split.check(role, batch_size, seed)
+    return ArrayBatches(split, role, batch_size, shuffle, seed)
+
+
+def pairs(
+    split: ForgetSplit,
+    *,
+    batch_size: int = 128,
+    anchor: Literal["forget", "retain"] = "retain",
+    seed: int = 0,
+) -> Any:
+    """Returns shuffled batches that hold a forget part and a retain part side by side.
+
+    Each element is ``(x, y)``, both dicts ``{"forget": ..., "retain": ...}``. An epoch is one pass
+    over the anchor role; the other role comes round again as often as that takes. The orders of
+    the two roles are drawn independently.
+
+    Args:
+        split: the data.
+        batch_size: examples of each role in a batch.
+        anchor: the role that an epoch passes over once.
+        seed: seed of the orders.
+
+    Raises:
+        ValueError: if the anchor is another role, and as ``split.dataset``.
+    """
+    if anchor not in ("forget", "retain"):
+        raise ValueError(f"anchor: expected 'forget' or 'retain'. Received: {anchor!r}.")
+    for role in ("forget", "retain"):
+        split.check(role, batch_size, seed)
+    other = "forget" if anchor == "retain" else "retain"
+    needed = {anchor: split.size(anchor), other: split.size(anchor)}
+    if not split.is_stream and keras.backend.backend() != "tensorflow":
+        return PairBatches(
+            {
+                role: ArrayBatches(split, role, batch_size, True, seed, needed[role], lane)
+                for role, lane in _LANES.items()
+            }
+        )
+    import tensorflow as tf
+
+    streams = {
+        role: split.source(role).dataset(
+            split.ids[role], batch_size, True, seed, None if role == anchor else needed[role], lane
+        )
+        for role, lane in _LANES.items()
+    }
+
+    def regroup(parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        return tuple({role: part[k] for role, part in parts.items()} for k in (0, 1))
+
+    return tf.data.Dataset.zip(streams).map(regroup).prefetch(tf.data.AUTOTUNE)
+
+
+class ArrayBatches(keras.utils.PyDataset):
+    """Batches of one role of an array split, gathered when they are asked for.
+
+    Args:
+        split: the data, in arrays.
+        role: which part of it.
+        batch_size: examples a batch.
+        shuffle: another order at each epoch.
+        seed: seed of the orders.
+        needed: examples an epoch, where the role is to come round again; by default all once.
+        lane: tells apart the orders of two roles with one seed.
+    """
+
+    def __init__(
+        self,
+        split: ForgetSplit,
+        role: str,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        needed: int | None = None,
+        lane: int = 0,
+    ) -> None:
+        super().__init__()
+        source, self._ids = split.source(role), split.ids[role]
+        self._x, self._y = source.x, source.y
+        self._batch_size, self._shuffle = batch_size, shuffle
+        self._seed, self._lane = seed, lane
+        self._needed = len(self._ids) if needed is None else needed
+        self._epoch = -1
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-self._needed // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        return self._x[rows], self._y[rows]
+
+    def on_epoch_end(self) -> None:
+        """Draws the next epoch's order."""
+        self._epoch += 1
+        key = [self._seed, self._epoch, self._lane]
+        self._order = self._ids[epoch_order(len(self._ids), self._needed, self._shuffle, key)]
+
+
+class PairBatches(keras.utils.PyDataset):
+    """Forget and retain batches side by side, from two ``ArrayBatches``.
+
+    Args:
+        parts: role to its batches; all of the same length.
+    """
+
+    def __init__(self, parts: dict[str, ArrayBatches]) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return min(len(part) for part in self._parts.values())
+
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        rows = {role: part[index] for role, part in self._parts.items()}
+        return tuple({role: row[k] for role, row in rows.items()} for k in (0, 1))
+
+    def on_epoch_end(self) -> None:
+        """Draws the next epoch's orders."""
+        for part in self._parts.values():
+            part.on_epoch_end()

@@ -1,0 +1,1 @@
+"""The demonstration and the two notebooks, as functions that save each stage and can go on."""

@@ -1,0 +1,130 @@
+"""Unlearning methods: functions from a model and a split to a new model."""
+
+from typing import Any
+
+import keras
+
+from tfunlearn.data import ForgetSplit
+from tfunlearn.methods.finetune import finetune
+from tfunlearn.methods.registry import Method, Unlearning, format_table
+from tfunlearn.methods.retrain import retrain
+from tfunlearn.methods.vision_confuser import vision_confuser
+
+_RETAIN = frozenset({"retain"})
+
+_TABLE = {
+    method.name: method
+    for method in (
+        Method(retrain, _RETAIN, "both", "a full training on retain"),
+        Method(finetune, _RETAIN, "both", "epochs x retain"),
+        Method(vision_confuser, _RETAIN, "both", "epochs x retain", needs="convolutions"),
+    )
+}
+
+__all__ = [
+    "Method",
+    "describe",
+    "finetune",
+    "get",
+    "names",
+    "register",
+    "retrain",
+    "table",
+    "unlearn",
+    "vision_confuser",
+]
+
+
+def names() -> list[str]:
+    """Returns the names of all methods.
+
+    Example:
+        >>> from tfunlearn import methods
+        >>> "finetune" in methods.names()
+        True
+    """
+    return list(_TABLE)
+
+
+def get(name: str | Unlearning) -> Unlearning:
+    """Returns a method by name; a function is returned as it is.
+
+    Args:
+        name: one of ``names()``, or a function with a method's signature.
+
+    Raises:
+        ValueError: if no method has this name.
+    """
+    return name if callable(name) else describe(name).function
+
+
+def describe(name: str) -> Method:
+    """Returns a method's line of the table.
+
+    Args:
+        name: one of ``names()``.
+
+    Raises:
+        ValueError: if no method has this name.
+    """
+    if name not in _TABLE:
+        raise ValueError(f"method: expected one of {', '.join(_TABLE)}. Received: {name!r}.")
+    return _TABLE[name]
+
+
+def register(method: Method) -> None:
+    """Adds a method to the table, so that it is found by name and held to the contract.
+
+    Args:
+        method: its line of the table.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    if method.name in _TABLE:
+        raise ValueError(f"method: expected a new name. Received: {method.name!r}, which is taken.")
+    _TABLE[method.name] = method
+
+
+def table() -> str:
+    """Returns the table of methods as text: name, roles read, scope, cost, needs, effect."""
+    return format_table(list(_TABLE.values()))
+
+
+def unlearn(
+    model: keras.Model, split: ForgetSplit, method: str | Unlearning, **options: Any
+) -> keras.Model:
+    """Returns a new model without the forget set, by the method of a name.
+
+    Args:
+        model: a built Keras classifier; it is left as it was.
+        split: the data.
+        method: a name from ``methods.names()`` or a function with a method's signature.
+        **options: the method's own keyword arguments, ``seed`` and ``epochs`` among them.
+
+    Returns:
+        The unlearned model, a plain Keras model.
+
+    Raises:
+        ValueError: if the method is unknown or does not take an option.
+
+    Example:
+        >>> from tfunlearn import data, methods, models
+        >>> (x, y), test = data.datasets.load("digits")
+        >>> x, x_test = x.reshape(-1, 64) / 255, test[0].reshape(-1, 64) / 255
+        >>> split = data.random(x, y, fraction=0.1, test=(x_test, test[1]))
+        >>> net = models.mnist_dense(64, seed=0)
+        >>> methods.unlearn(net, split, "no such method")
+        Traceback (most recent call last):
+            ...
+        ValueError: method: expected one of retrain, ... Received: 'no such method'.
+    """
+    function = get(method)
+    if isinstance(method, str):
+        unknown = sorted(set(options) - set(describe(method).options))
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]}: {method} does not take it. "
+                f"Expected: some of {', '.join(describe(method).options)}. Received: {unknown}."
+            )
+    return function(model, split, **options)

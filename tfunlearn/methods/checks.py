@@ -1,0 +1,61 @@
+"""What every method checks before it starts: that model and split fit together."""
+
+import keras
+
+from tfunlearn.data import ForgetSplit
+from tfunlearn.models import iter_layers, num_classes
+from tfunlearn.models.copying import require_built
+
+
+def check(model: keras.Model, split: ForgetSplit, reads: set[str] | frozenset[str]) -> None:
+    """Raises unless a model can be unlearned on a split.
+
+    Args:
+        model: the original.
+        split: the data.
+        reads: the roles that the method will read.
+
+    Raises:
+        TypeError: if one of the two is of another type.
+        ValueError: if the model is not built, a role is missing or not finite, inputs have another
+            shape, labels are beyond the model's classes, or raw pixels meet a model without
+            preprocessing.
+    """
+    require_built(model)
+    if not isinstance(split, ForgetSplit):
+        raise TypeError(f"split: expected a ForgetSplit. Received: {type(split).__name__}.")
+    for role in sorted(reads):
+        split.check(role)
+    classes = num_classes(model)
+    if split.num_classes > classes:
+        raise ValueError(
+            "split: its labels must be classes of the model. "
+            f"Expected: labels below {classes}. Received: labels up to {split.num_classes - 1}."
+        )
+    _check_inputs(model, split)
+
+
+def _check_inputs(model: keras.Model, split: ForgetSplit) -> None:
+    """Raises if inputs do not fit, or are pixels where the model takes normalised numbers."""
+    shape = model.input_shape[1:] if getattr(model, "inputs", None) else None
+    if isinstance(shape, tuple) and not _fits(shape, split.input_shape):
+        raise ValueError(
+            "split: its inputs must have the shape that the model takes. "
+            f"Expected: {shape}. Received: {split.input_shape}."
+        )
+    readers = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.Embedding)
+    if split.input_dtype == "uint8" and not any(
+        isinstance(layer, readers) for layer in iter_layers(model)
+    ):
+        raise ValueError(
+            "split: its inputs are 8-bit pixels and the model has no preprocessing layer. "
+            "Expected: floats as the model was trained on (see tfunlearn.data.Normalizer). "
+            "Received: uint8."
+        )
+
+
+def _fits(expected: tuple, received: tuple) -> bool:
+    """Tells whether a shape agrees with one that may have unknown sizes."""
+    if len(expected) != len(received):
+        return False
+    return all(a is None or b is None or a == b for a, b in zip(expected, received, strict=True))

@@ -1,0 +1,20 @@
+"""Keras models to unlearn, and safe ways to copy, walk and compare them."""
+
+from tfunlearn.models.copying import copy, reinitialized
+from tfunlearn.models.distance import weight_distance
+from tfunlearn.models.logits import gives_logits, logits_model, num_classes
+from tfunlearn.models.walk import iter_layers
+from tfunlearn.models.zoo import mnist_dense, resnet50_classifier, small_cnn
+
+__all__ = [
+    "copy",
+    "gives_logits",
+    "iter_layers",
+    "logits_model",
+    "mnist_dense",
+    "num_classes",
+    "reinitialized",
+    "resnet50_classifier",
+    "small_cnn",
+    "weight_distance",
+]
