@@ -1,0 +1,88 @@
+"""What is kept of one model's outputs: a number or a histogram per role, not the outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from tfunlearn import metrics
+from tfunlearn.audit.outputs import Reader
+from tfunlearn.data import ForgetSplit
+from tfunlearn.report.parts import HISTOGRAM_EDGES
+
+__all__ = ["Measured", "collapsed", "histogram", "measure"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model on one role.
+
+    Attributes:
+        accuracy: Fraction of right answers.
+        losses: Cross-entropy per example in nats, float64 of shape (N,).
+        predicted: How often each class was answered, int64 of shape (C,).
+    """
+
+    accuracy: float
+    losses: np.ndarray
+    predicted: np.ndarray
+
+
+def measure(model: keras.Model, split: ForgetSplit, reader: Reader) -> dict[str, Measured]:
+    """Runs a model once over every role and returns what the audit needs of it.
+
+    Returns:
+        Role to what was measured; a role on which some logit is not finite is absent, and all
+        roles are if some weight is not finite.
+
+    Raises:
+        ValueError: If the model's logits cannot be read.
+    """
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        return {}
+    found = {}
+    for role, scores in reader.read(model):
+        if not np.isfinite(scores).all():
+            continue
+        labels = split.labels(role)
+        found[role] = Measured(
+            accuracy=metrics.accuracy(labels, scores),
+            losses=metrics.cross_entropy(labels, scores),
+            predicted=np.bincount(scores.argmax(axis=1), minlength=split.num_classes),
+        )
+    return found
+
+
+def histogram(losses: np.ndarray) -> tuple[int, ...]:
+    """Counts losses in the report's bins; what lies outside goes into the first or last bin.
+
+    Example:
+        >>> import numpy as np
+        >>> counts = histogram(np.array([0.0, 1.0, 1e9]))
+        >>> counts[0], sum(counts), counts[-1]
+        (1, 3, 1)
+    """
+    inner = np.digitize(losses, HISTOGRAM_EDGES[1:-1])
+    return tuple(int(count) for count in np.bincount(inner, minlength=len(HISTOGRAM_EDGES) - 1))
+
+
+def collapsed(retain: Measured, retain_classes: int) -> str | None:
+    """Returns what shows that a model has lost the retain set, or None.
+
+    Args:
+        retain: The model on the retain role.
+        retain_classes: How many classes occur there; where it is one, one answer is right.
+
+    Returns:
+        A phrase for the notes: accuracy within chance (at most 1.5 / C, for two classes 0.55), or
+        the same class answered every time.
+    """
+    classes = len(retain.predicted)
+    if retain_classes > 1 and np.count_nonzero(retain.predicted) == 1:
+        return f"it answers class {int(retain.predicted.argmax())} to every retain example"
+    limit = min(1.5 / classes, 0.55)
+    if retain_classes > 1 and retain.accuracy <= limit:
+        return f"its retain accuracy {retain.accuracy:.3f} is within chance (at most {limit:.3f})"
+    return None

@@ -1,0 +1,229 @@
+"""The report as one self-contained HTML page, and as a fragment for notebooks."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from tfunlearn.report import charts, wording
+from tfunlearn.report.parts import Column
+from tfunlearn.report.style import CSS
+
+if TYPE_CHECKING:
+    from tfunlearn.report.result import AuditReport
+
+__all__ = ["fragment", "page"]
+
+_BAR_LIMIT = 0.25
+
+
+def page(report: AuditReport) -> str:
+    """Returns the whole report as an HTML page that needs nothing else, no network included."""
+    sections = [
+        _head(report),
+        _section(
+            "Beside the reference",
+            _legend(report),
+            _table(report, _main_columns(report), average=True) + _notes(report),
+        ),
+        _section(
+            "Accuracy by role",
+            "A dot per model; the violet line is the reference"
+            + (", the band the range of the references." if len(report.references) > 1 else ".")
+            + " Each axis covers only the range it needs.",
+            charts.accuracy_panels(report),
+        ),
+        _section(
+            "Losses per example",
+            '<span class="key"></span>forget examples <span class="key t"></span>test examples. '
+            "Loss in nats, logarithmic; to the left the model is surer of the right class. Where "
+            "the reference's two shapes lie on each other, an unlearned model's should too.",
+            charts.loss_panels(report),
+            raw=True,
+        ),
+        *(
+            _section(heading.capitalize(), "", _table(report, _group(report, *groups)))
+            for heading, groups in wording.BLOCKS[1:]
+        ),
+        _section("Time", "Seconds to make each model.", charts.cost_bars(report)),
+        _section("The split", "", _split(report)),
+        _section("How to read this", "", _list(wording.READING)),
+        _section("Made with", "", _environment(report)),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(report.title)}</title><style>{CSS}</style></head>\n"
+        f'<body class="tfu"><main>\n{"".join(sections)}</main></body></html>\n'
+    )
+
+
+def fragment(report: AuditReport) -> str:
+    """Returns heading, main table, target sentence and notes, for a notebook's output cell."""
+    return (
+        f'<style>{CSS}</style><div class="tfu inline"><h2>{escape(report.title)}</h2>'
+        f"<p>{escape(wording.request(report))} {escape(wording.target(report))}</p>"
+        f'<p class="soft">{_legend(report)}</p>'
+        f"{_table(report, _main_columns(report), average=True)}{_notes(report)}</div>"
+    )
+
+
+def _section(heading: str, text: str, body: str, *, raw: bool = False) -> str:
+    """Returns a section, or nothing if it has no body."""
+    if not body:
+        return ""
+    soft = f'<p class="soft">{text if raw else escape(text, quote=False)}</p>' if text else ""
+    return f"<section><h2>{escape(heading)}</h2>{soft}{body}</section>\n"
+
+
+def _head(report: AuditReport) -> str:
+    return (
+        f'<header><p class="kicker">tfunlearn audit</p><h1>{escape(report.title)}</h1>'
+        f'<p class="lead">{escape(wording.request(report))}</p>'
+        f"<p>{escape(wording.target(report))}</p>{_tiles(report)}</header>\n"
+    )
+
+
+def _tiles(report: AuditReport) -> str:
+    """Returns the three numbers to start from; none of them is a verdict."""
+    spread = report.reference("forget_accuracy")
+    tiles = []
+    if spread:
+        span = f", from {spread.min:.3f} to {spread.max:.3f}" if spread.count > 1 else ""
+        tiles.append((spread.mean, "The reference's forget accuracy", f"the target{span}"))
+    if report.original is not None:
+        gap = report.average_gap(report.original)
+        tiles.append((gap, "Average gap of doing nothing", report.original))
+    known = {*report.references, report.original}
+    rows = [row for row in report.rows if row.name not in known and not row.flags]
+    gaps = {row.name: report.average_gap(row.name) for row in rows}
+    gaps = {name: gap for name, gap in gaps.items() if gap is not None}
+    if gaps:
+        best = min(gaps, key=gaps.__getitem__)
+        tiles.append((gaps[best], "Smallest average gap of an unlearned model", best))
+    cards = [
+        f'<div class="card tile"><b>{wording.number(value)}</b><span>{escape(label)}</span>'
+        f'<span class="of">{escape(whose)}</span></div>'
+        for value, label, whose in tiles
+    ]
+    return f'<div class="grid tiles">{"".join(cards)}</div>'
+
+
+def _legend(report: AuditReport) -> str:
+    several = len(report.references) > 1
+    whose = "the mean of the references" if several else "the reference"
+    return (
+        f"Under each value: its gap to {whose}, orange above, blue below; "
+        f"bars end at {_BAR_LIMIT}."
+        + (" In range: between the lowest and the highest reference." if several else "")
+    )
+
+
+def _main_columns(report: AuditReport) -> list[Column]:
+    attack = [column for column in report.columns if column.name == "membership_accuracy"]
+    return _group(report, "accuracy") + attack
+
+
+def _group(report: AuditReport, *groups: str) -> list[Column]:
+    return [column for column in report.columns if column.group in groups]
+
+
+def _table(report: AuditReport, columns: list[Column], *, average: bool = False) -> str:
+    """Returns a table of values with their gaps; on a phone each row becomes a card."""
+    if not columns:
+        return ""
+    heads = "".join(
+        f'<th scope="col" title="{escape(column.direction)}">{escape(column.label)}</th>'
+        for column in columns
+    )
+    heads += '<th scope="col">average gap</th>' if average else ""
+    lines = []
+    for row in report.rows:
+        cells = "".join(_cell(report, row.name, column) for column in columns)
+        if average:
+            gap = wording.number(report.average_gap(row.name))
+            cells += f'<td data-label="average gap"><span class="v">{gap}</span></td>'
+        kind = ' class="ref"' if row.name in report.references else ""
+        lines.append(f'<tr{kind}><th scope="row">{_name(report, row.name)}</th>{cells}</tr>')
+    lines += _spread_rows(report, columns, average=average)
+    return (
+        '<div class="card scroll"><table class="cells"><thead><tr><th scope="col">model</th>'
+        f"{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _name(report: AuditReport, name: str) -> str:
+    chips = [
+        f' <span class="chip {word.replace(" ", "-")}">{escape(word)}</span>'
+        for word in wording.tags(report, name)
+    ]
+    return escape(name) + "".join(chips)
+
+
+def _cell(report: AuditReport, name: str, column: Column) -> str:
+    label, value = escape(column.label), report.value(name, column.name)
+    text = f'<span class="v">{wording.number(value, column.unit)}</span>'
+    gap = wording.shown_gap(report, name, column)
+    if gap is None:
+        return f'<td data-label="{label}">{text}</td>'
+    side = "up" if gap >= 0 else "down"
+    inside = " <em>in range</em>" if report.within(name, column.name) else ""
+    text += f'<span class="g">{wording.signed(gap, column.unit)}{inside}</span>'
+    if column.unit == "fraction":
+        length = 50 * min(abs(gap) / _BAR_LIMIT, 1.0)
+        text += f'<span class="bar"><i style="width:{length:.1f}%"></i></span>'
+    return f'<td class="{side}" data-label="{label}">{text}</td>'
+
+
+def _spread_rows(report: AuditReport, columns: list[Column], *, average: bool) -> list[str]:
+    """Returns a row with the references' mean and range where there are several."""
+    if len(report.references) < 2:
+        return []
+    cells = []
+    for column in columns:
+        spread, text = report.reference(column.name), "-"
+        if spread:
+            low, high = (wording.number(v, column.unit) for v in (spread.min, spread.max))
+            mean = wording.number(spread.mean, column.unit)
+            text = f'<span class="v">{mean}</span><span class="g">{low} to {high}</span>'
+        cells.append(f'<td data-label="{escape(column.label)}">{text}</td>')
+    cells.append("<td></td>" if average else "")
+    return [f'<tr class="ref"><th scope="row">references, mean</th>{"".join(cells)}</tr>']
+
+
+def _notes(report: AuditReport) -> str:
+    if not report.notes:
+        return ""
+    return f'<div class="card notes"><h3>Notes</h3>{_list(report.notes)}</div>'
+
+
+def _list(texts: tuple[str, ...]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+
+
+def _split(report: AuditReport) -> str:
+    sizes, fractions = report.split["sizes"], report.split["fractions"]
+    lines = []
+    for role, size in sizes.items():
+        share = f"{fractions[role]:.1%} of training" if role in fractions else ""
+        chart = charts.balance(report.split["class_counts"][role])
+        lines.append(
+            f'<tr><th scope="row">{escape(role)}</th><td>{size:,}</td><td>{share}</td>'
+            f"<td>{chart}</td></tr>"
+        )
+    return (
+        '<div class="card scroll"><table><thead><tr><th scope="col">role</th><th>examples</th>'
+        f"<th></th><th>by class</th></tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+        f"{_pairs({'kind': report.split['kind'], 'classes': report.split['num_classes']})}"
+        f"{_pairs({'fingerprint': report.split['fingerprint']})}"
+    )
+
+
+def _environment(report: AuditReport) -> str:
+    named = {str(key).replace("_", " "): value for key, value in report.environment.items()}
+    return _pairs({"created": report.created, **named})
+
+
+def _pairs(entries: dict) -> str:
+    lines = [f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in entries.items()]
+    return f"<dl>{''.join(lines)}</dl>"

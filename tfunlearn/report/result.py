@@ -1,0 +1,174 @@
+"""The result of an audit: numbers, the gaps to the references, and how to show them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfunlearn.report import html, schema, table
+from tfunlearn.report.files import write_atomically
+from tfunlearn.report.parts import ACCURACIES, HISTOGRAM_EDGES, Column, Row, Spread
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["AuditReport"]
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What an audit measured, with every number beside the retrained references'.
+
+    Made by `tfunlearn.audit.compare`. `print(report)` shows a table; a notebook shows HTML.
+    The report gives numbers and gaps; it never gives a verdict.
+
+    Attributes:
+        title: Heading of the report.
+        created: When it was made, UTC, ISO 8601.
+        environment: Versions of Python and the packages, backend, platform, CPU count.
+        split: What was to be forgotten: kind, num_classes, sizes, fractions (of the training set),
+            class_counts (by role) and fingerprint.
+        original: Name of the model that unlearning started from, or None.
+        references: Names of the models retrained without the forget set, at least one.
+        columns: The metrics, in the order they are shown.
+        rows: A row per model.
+        notes: Sentences on what is missing and why, and on models that need a second look.
+        histogram_edges: Edges in nats of the loss histograms' bins.
+    """
+
+    title: str
+    created: str
+    environment: Mapping[str, Any]
+    split: Mapping[str, Any]
+    original: str | None
+    references: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    histogram_edges: tuple[float, ...] = field(default=HISTOGRAM_EDGES, repr=False)
+
+    def __post_init__(self) -> None:
+        names = [row.name for row in self.rows]
+        if len(set(names)) != len(names):
+            raise ValueError(f"rows must have different names. Received {names}.")
+        needed = [*self.references, *([] if self.original is None else [self.original])]
+        missing = [name for name in needed if name not in names]
+        if missing or not self.references:
+            raise ValueError(
+                "rows must hold the original and at least one reference. "
+                f"Expected {needed or 'a reference'}. Received rows {names}."
+            )
+        for row in self.rows:
+            self._check(row)
+
+    def _check(self, row: Row) -> None:
+        expected = [column.name for column in self.columns]
+        if sorted(row.values) != sorted(expected):
+            raise ValueError(
+                f"rows must hold every metric. Expected {sorted(expected)}. "
+                f"Received {sorted(row.values)} for {row.name!r}."
+            )
+        bad = [key for key, v in row.values.items() if v is not None and not math.isfinite(v)]
+        if bad:
+            raise ValueError(
+                "values must be finite numbers, or None with the reason in the notes. "
+                f"Received others for {row.name!r}: {bad}."
+            )
+
+    def row(self, name: str) -> Row:
+        """Returns the row of the model with this name.
+
+        Raises:
+            ValueError: If there is no such model.
+        """
+        for row in self.rows:
+            if row.name == name:
+                return row
+        names = [row.name for row in self.rows]
+        raise ValueError(f"name must be a model's. Expected one of {names}. Received {name!r}.")
+
+    def value(self, name: str, metric: str) -> float | None:
+        """Returns a model's value of a metric, or None where it could not be had."""
+        values = self.row(name).values
+        if metric not in values:
+            raise ValueError(f"metric must be one of {sorted(values)}. Received {metric!r}.")
+        return values[metric]
+
+    def reference(self, metric: str) -> Spread | None:
+        """Returns mean, range and deviation of the references' values, or None if none has one."""
+        found = [self.value(name, metric) for name in self.references]
+        values = [value for value in found if value is not None]
+        return Spread.of(values) if values else None
+
+    def gap(self, name: str, metric: str) -> float | None:
+        """Returns a model's value minus the mean of the references, or None if either is absent."""
+        value, spread = self.value(name, metric), self.reference(metric)
+        return None if value is None or spread is None else value - spread.mean
+
+    def within(self, name: str, metric: str) -> bool | None:
+        """Returns whether a value lies in the references' range; None with fewer than two."""
+        value, spread = self.value(name, metric), self.reference(metric)
+        if value is None or spread is None or spread.count < 2:
+            return None
+        return spread.min <= value <= spread.max
+
+    def average_gap(self, name: str) -> float | None:
+        """Returns the mean absolute gap over forget, retain and test accuracy.
+
+        None for a single reference, which has no gap to itself. One of several references is
+        measured against the mean of the others: what chance alone makes of a retrained model.
+        """
+        others = [reference for reference in self.references if reference != name]
+        if not others:
+            return None
+        gaps = []
+        for metric in ACCURACIES:
+            values = [self.value(other, metric) for other in (name, *others)]
+            if any(value is None for value in values):
+                return None
+            gaps.append(abs(values[0] - math.fsum(values[1:]) / len(others)))
+        return math.fsum(gaps) / len(gaps)
+
+    def __str__(self) -> str:
+        return table.render(self)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the report as JSON, whole or not at all, and returns the path."""
+        return write_atomically(path, schema.dumps(self))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AuditReport:
+        """Reads a report that `save` wrote.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ValueError: If it is not complete JSON, of another schema version, or lacks a key.
+        """
+        return cls(**schema.loads(Path(path).read_bytes(), str(path)))
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Returns the report as one self-contained HTML page, and writes it if a path is given."""
+        page = html.page(self)
+        if path is not None:
+            write_atomically(path, page)
+        return page
+
+    def _repr_html_(self) -> str:
+        return html.fragment(self)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draws accuracies and losses, and writes them if a path is given (.png, .svg, .pdf).
+
+        Returns:
+            A matplotlib Figure that no window holds; needs no display.
+        """
+        from tfunlearn.report import plots
+
+        figure = plots.draw(self)
+        if path is not None:
+            write_atomically(path, plots.encode(figure, path))
+        return figure

@@ -1,0 +1,142 @@
+"""The report as JSON: a versioned schema, written in full and read strictly."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tfunlearn.report.parts import Column, Row
+
+if TYPE_CHECKING:
+    from tfunlearn.report.result import AuditReport
+
+__all__ = ["NAME", "VERSION", "dumps", "loads"]
+
+NAME = "tfunlearn.audit-report"
+VERSION = 1
+
+_KEYS: dict[str, type | tuple[type, ...]] = {
+    "title": str,
+    "created": str,
+    "environment": dict,
+    "split": dict,
+    "original": (str, type(None)),
+    "references": list,
+    "columns": list,
+    "rows": list,
+    "notes": list,
+    "histogram_edges": list,
+}
+_SPLIT_KEYS: dict[str, type | tuple[type, ...]] = {
+    "kind": str,
+    "num_classes": int,
+    "sizes": dict,
+    "fractions": dict,
+    "class_counts": dict,
+    "fingerprint": str,
+}
+_ROW_KEYS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "values": dict,
+    "flags": list,
+    "histograms": dict,
+}
+_COLUMN_KEYS: dict[str, type | tuple[type, ...]] = dict.fromkeys(
+    ("name", "label", "unit", "direction", "group"), str
+)
+
+
+def dumps(report: AuditReport) -> str:
+    """Returns the report as JSON text, the gaps and the references' spread written out beside it.
+
+    `gaps`, `average_gap` and `reference` are for readers of the file; `loads` computes them anew.
+    """
+    metrics = [column.name for column in report.columns]
+    spreads = {metric: report.reference(metric) for metric in metrics}
+    data = {
+        "schema": NAME,
+        "version": VERSION,
+        **{key: getattr(report, key) for key in _KEYS},
+        "environment": dict(report.environment),
+        "split": dict(report.split),
+        "columns": [asdict(column) for column in report.columns],
+        "rows": [
+            {
+                "name": row.name,
+                "values": dict(row.values),
+                "gaps": {metric: report.gap(row.name, metric) for metric in metrics},
+                "average_gap": report.average_gap(row.name),
+                "flags": list(row.flags),
+                "histograms": {role: list(counts) for role, counts in row.histograms.items()},
+            }
+            for row in report.rows
+        ],
+        "reference": {key: spread and asdict(spread) for key, spread in spreads.items()},
+    }
+    return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def loads(text: str | bytes, source: str = "the text") -> dict[str, Any]:
+    """Returns the fields of the report in a JSON text.
+
+    Args:
+        text: What `dumps` returned.
+        source: Where the text comes from, for the error messages.
+
+    Raises:
+        ValueError: If it is not complete JSON, of another schema version, or lacks a key.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{source} must be a report that AuditReport.save wrote. Expected complete JSON. "
+            f"Received text that breaks off or is something else: {error}."
+        ) from error
+    if not isinstance(data, dict) or data.get("schema") != NAME:
+        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        raise ValueError(
+            f"{source} must be an audit report. Expected schema {NAME!r}. Received {found!r}."
+        )
+    if data.get("version") != VERSION:
+        raise ValueError(
+            f"{source} must have the schema version of this package. Expected {VERSION}. "
+            f"Received {data.get('version')!r}."
+        )
+    fields = _fields(data, _KEYS, source)
+    _fields(fields["split"], _SPLIT_KEYS, f"{source}: split")
+    columns = [
+        Column(**_fields(entry, _COLUMN_KEYS, f"{source}: columns[{place}]"))
+        for place, entry in enumerate(fields["columns"])
+    ]
+    rows = [_row(entry, f"{source}: rows[{place}]") for place, entry in enumerate(fields["rows"])]
+    lists = {key: tuple(fields[key]) for key in ("references", "notes", "histogram_edges")}
+    return {**fields, **lists, "columns": tuple(columns), "rows": tuple(rows)}
+
+
+def _row(entry: Any, where: str) -> Row:
+    fields = _fields(entry, _ROW_KEYS, where)
+    for metric, value in fields["values"].items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"{where}: {metric} must be a number or null. Received {value!r}.")
+    histograms = {role: tuple(counts) for role, counts in fields["histograms"].items()}
+    return Row(fields["name"], fields["values"], tuple(fields["flags"]), histograms)
+
+
+def _fields(data: Any, keys: dict[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:
+    """Returns the named keys of an object, each checked for its type."""
+    if not isinstance(data, dict):
+        raise ValueError(f"{where} must be an object. Received {type(data).__name__}.")
+    missing = [key for key in keys if key not in data]
+    if missing:
+        raise ValueError(
+            f"{where} lacks keys. Expected {list(keys)}. Received an object without {missing}."
+        )
+    for key, kind in keys.items():
+        if not isinstance(data[key], kind):
+            raise ValueError(
+                f"{where}: {key} has another type than the schema's. Expected {kind}. "
+                f"Received {type(data[key]).__name__}."
+            )
+    return {key: data[key] for key in keys}

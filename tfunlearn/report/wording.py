@@ -1,0 +1,123 @@
+"""The words and number formats that the text, the HTML and the plots share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tfunlearn.report.parts import Column
+
+if TYPE_CHECKING:
+    from tfunlearn.report.result import AuditReport
+
+__all__ = [
+    "BLOCKS",
+    "READING",
+    "ROLES",
+    "forgets_whole_class",
+    "heading",
+    "number",
+    "request",
+    "shown_gap",
+    "signed",
+    "tags",
+    "target",
+]
+
+ROLES = ("forget", "retain", "validation", "test")
+
+BLOCKS = (
+    ("accuracy", ("accuracy",)),
+    ("losses", ("loss",)),
+    ("membership attack and cost", ("attack", "cost")),
+    ("utility", ("utility",)),
+)
+"""The tables of a report: a heading, and the groups of columns under it."""
+
+READING = (
+    "Gap: the model's value minus the reference's (the mean, if there are several). A retrained "
+    "reference is what forgetting by the book gives, so near zero is near that.",
+    "Average gap: the mean of the absolute gaps in forget, retain and test accuracy.",
+    "Membership attack: how often a logistic regression tells forget examples from test examples "
+    "of the same classes by their loss. 0.5 is chance; the target is the reference's value.",
+    "Loss: mean cross-entropy in nats. Forgetting effectiveness is the forget accuracy under the "
+    "name of the MNIST notebook. Utility preservation is the test accuracy over the original's, "
+    "performance drop the original's minus it.",
+    "Nothing here says that something is forgotten. Close numbers are necessary, not sufficient: "
+    "stronger attacks may still tell the models apart.",
+)
+
+_DIGITS = {"nats": 4, "seconds": 1}
+
+
+def number(value: float | None, unit: str = "fraction") -> str:
+    """Returns a value with the digits of its unit; a dash where it is absent."""
+    return "-" if value is None else f"{value:.{_DIGITS.get(unit, 3)}f}"
+
+
+def signed(gap: float | None, unit: str = "fraction") -> str:
+    """Returns a gap with its sign; what rounds to zero is written with a plus.
+
+    Example:
+        >>> signed(-0.0123), signed(-0.0001), signed(None)
+        ('-0.012', '+0.000', '')
+    """
+    if gap is None:
+        return ""
+    digits = _DIGITS.get(unit, 3)
+    return f"{round(gap, digits) + 0.0:+.{digits}f}"
+
+
+def shown_gap(report: AuditReport, name: str, column: Column) -> float | None:
+    """Returns the gap to print beside a value: none for a reference, none for a deviation."""
+    if name in report.references or column.unit == "deviation":
+        return None
+    return report.gap(name, column.name)
+
+
+def tags(report: AuditReport, name: str) -> list[str]:
+    """Returns words on a model: `reference` or `original`, unless it is named so, and its flags."""
+    part = "reference" if name in report.references else ""
+    part = "original" if name == report.original else part
+    return [word for word in (part, *report.row(name).flags) if word not in ("", name)]
+
+
+def forgets_whole_class(report: AuditReport) -> bool:
+    """Tells whether no class of the forget set is left in the retain set."""
+    counts = report.split["class_counts"]
+    pairs = zip(counts["forget"], counts["retain"], strict=True)
+    return all(retained == 0 for forgotten, retained in pairs if forgotten)
+
+
+def target(report: AuditReport) -> str:
+    """Returns the sentence on where the forget accuracy should be."""
+    if forgets_whole_class(report):
+        return (
+            "The reference has never seen the forgotten class, so its forget accuracy is about 0: "
+            "the target is the reference's value here too."
+        )
+    if report.split["kind"] == "random":
+        return "For a random forget set the target is the reference's value, not zero."
+    return (
+        "For this forget set, as for a random one, the target is the reference's value, not zero."
+    )
+
+
+def request(report: AuditReport) -> str:
+    """Returns what was to be forgotten, in one sentence."""
+    sizes, counts = report.split["sizes"], report.split["class_counts"]["forget"]
+    classes = [str(label) for label, count in enumerate(counts) if count]
+    how = {
+        "random": "chosen at random",
+        "class": f"of class {', '.join(classes)}",
+        "group": "all records of the chosen groups",
+    }.get(report.split["kind"], "chosen by index")
+    training = sizes["forget"] + sizes["retain"]
+    return (
+        f"Forget {sizes['forget']:,} of {training:,} training examples "
+        f"({sizes['forget'] / training:.1%}), {how}."
+    )
+
+
+def heading(column: Column) -> str:
+    """Returns a column's label, its last word on a second line."""
+    return "\n".join(column.label.rsplit(" ", 1))
