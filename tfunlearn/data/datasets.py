@@ -5,6 +5,7 @@ import pathlib
 import zipfile
 import zlib
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -91,16 +92,12 @@ def read_npz(path: str | PathLike) -> tuple[Arrays, Arrays]:
     if not path.is_file():
         raise FileNotFoundError(f"path: expected an .npz file. Received: {str(path)!r}, not there.")
     try:
-        with _open_archive(path) as file:
-            missing = [key for key in _KEYS if key not in file.files]
-            if missing:
-                raise KeyError(f"arrays {missing} are missing; it holds {sorted(file.files)}")
-            arrays = {key: file[key] for key in _KEYS}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
-        reason = error.args[0] if isinstance(error, KeyError) else error
+        with open(path, "rb") as file:  # np.load leaves a damaged file open if given its path
+            arrays = _named_arrays(np.load(file, allow_pickle=False))
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         raise ValueError(
             f"path: {str(path)!r} cannot be used. Expected: an .npz file with the arrays "
-            f"{', '.join(_KEYS)}, none of them pickled. Received: {reason}."
+            f"{', '.join(_KEYS)}, none of them pickled. Received: {error}."
         ) from error
     return (
         _pair(arrays["x_train"], arrays["y_train"], path, "train"),
@@ -108,12 +105,14 @@ def read_npz(path: str | PathLike) -> tuple[Arrays, Arrays]:
     )
 
 
-def _open_archive(path: pathlib.Path) -> np.lib.npyio.NpzFile:
-    """Opens an .npz archive; a file of another kind is a ValueError."""
-    file = np.load(path, allow_pickle=False)
-    if not isinstance(file, np.lib.npyio.NpzFile):
+def _named_arrays(archive: Any) -> dict[str, np.ndarray]:
+    """Returns the four arrays of an opened archive, or raises a ValueError with the reason."""
+    if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("a single array (.npy) under another name")
-    return file
+    missing = [key for key in _KEYS if key not in archive.files]
+    if missing:
+        raise ValueError(f"arrays {missing} are missing; it holds {sorted(archive.files)}")
+    return {key: archive[key] for key in _KEYS}
 
 
 def _pair(x: np.ndarray, y: np.ndarray, path: pathlib.Path, part: str) -> Arrays:

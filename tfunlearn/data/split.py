@@ -1,6 +1,7 @@
 """ForgetSplit: training data divided into what is forgotten and what stays, plus held-out data."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class ForgetSplit(Roles):
     """Training data as a partition into roles ``forget`` and ``retain``, with held-out roles.
 

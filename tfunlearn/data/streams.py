@@ -93,6 +93,8 @@ def pairs(
 class ArrayBatches(keras.utils.PyDataset):
     """Batches of one role of an array split, gathered when they are asked for.
 
+    ``on_epoch_begin``, which Keras calls, starts a pass; each pass has the next order.
+
     Args:
         split: the data, in arrays.
         role: which part of it.
@@ -119,19 +121,30 @@ class ArrayBatches(keras.utils.PyDataset):
         self._batch_size, self._shuffle = batch_size, shuffle
         self._seed, self._lane = seed, lane
         self._needed = len(self._ids) if needed is None else needed
-        self._epoch = -1
-        self.on_epoch_end()
+        self._epoch, self._begun, self._read = 0, False, False
+        self._draw()
 
     def __len__(self) -> int:
         return -(-self._needed // self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        self._read |= index == len(self) - 1
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         return self._x[rows], self._y[rows]
 
-    def on_epoch_end(self) -> None:
-        """Draws the next epoch's order."""
-        self._epoch += 1
+    def on_epoch_begin(self) -> None:
+        """Draws the next order, once the last one has been read to its end.
+
+        Keras looks at a few batches before the first epoch and also calls ``on_epoch_end`` then;
+        that look is not to use up the first order.
+        """
+        if self._begun and self._read:
+            self._epoch += 1
+            self._draw()
+        self._begun, self._read = True, False
+
+    def _draw(self) -> None:
+        """Sets the order of the present epoch."""
         key = [self._seed, self._epoch, self._lane]
         self._order = self._ids[epoch_order(len(self._ids), self._needed, self._shuffle, key)]
 
@@ -154,7 +167,7 @@ class PairBatches(keras.utils.PyDataset):
         rows = {role: part[index] for role, part in self._parts.items()}
         return tuple({role: row[k] for role, row in rows.items()} for k in (0, 1))
 
-    def on_epoch_end(self) -> None:
-        """Draws the next epoch's orders."""
+    def on_epoch_begin(self) -> None:
+        """Draws the next orders."""
         for part in self._parts.values():
-            part.on_epoch_end()
+            part.on_epoch_begin()

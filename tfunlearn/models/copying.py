@@ -119,9 +119,7 @@ def example_batch(model: keras.Model, batch_size: int = 2, seed: int = 0) -> Any
         return numbers.integers(0, 2, size=shape).astype("int32" if dtype == "bool" else dtype)
 
     if getattr(model, "inputs", None):
-        struct = getattr(model, "_inputs_struct", None)  # keeps names and nesting
-        struct = model.inputs if struct is None else struct
-        struct = struct[0] if isinstance(struct, list | tuple) and len(struct) == 1 else struct
+        struct = input_structure(model)
         return keras.tree.map_structure(lambda tensor: draw(tensor.shape, tensor.dtype), struct)
     shape = (model.get_build_config() or {}).get("input_shape")
     if not shape:
@@ -130,6 +128,11 @@ def example_batch(model: keras.Model, batch_size: int = 2, seed: int = 0) -> Any
             "model.build(input_shape) or with keras.Input. Received: a model without one."
         )
     return draw((None, *shape[1:]), "float32")
+
+
+def input_structure(model: keras.Model) -> Any:
+    """Returns the symbolic inputs of a model with their names and nesting, as it was made."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def _from_config(model: keras.Model, config: Any, seed: int | None) -> keras.Model:

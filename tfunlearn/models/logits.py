@@ -1,9 +1,11 @@
 """Models that return logits, whatever activation their head ends with."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
-from tfunlearn.models.copying import copy, example_batch, require_built
+from tfunlearn.models.copying import copy, example_batch, input_structure, require_built
 
 
 def logits_model(model: keras.Model) -> keras.Model:
@@ -37,7 +39,7 @@ def logits_model(model: keras.Model) -> keras.Model:
                 "model: a Softmax layer inside a nested model cannot be taken off. Expected: a "
                 f"Softmax layer in the outer model. Received: {last.name!r} in {owner.name!r}."
             )
-        return _checked(keras.Model(twin.inputs, last.input, name=twin.name), model)
+        return _checked(keras.Model(input_structure(twin), last.input, name=twin.name), model)
     if _activation(last) is keras.activations.softmax:
         last.activation = keras.activations.linear
     return _checked(twin, model)
@@ -104,10 +106,10 @@ def _activation(last: keras.layers.Layer) -> object:
     return activation
 
 
-def _called_shape(model: keras.Model) -> tuple:
-    """Returns the output shape of a subclassed model from its input shape."""
-    shape = (model.get_build_config() or {}).get("input_shape")
-    return tuple(model.compute_output_shape(tuple(shape))) if shape else ()
+def _called_shape(model: keras.Model) -> Any:
+    """Returns the output shape of a subclassed model, from one batch."""
+    outputs = model(example_batch(model), training=False)
+    return keras.tree.map_structure(lambda output: (None, *output.shape[1:]), outputs)
 
 
 def _checked(twin: keras.Model, model: keras.Model) -> keras.Model:

@@ -1,7 +1,6 @@
 """The classifiers of the notebooks, and a small one for tests and demonstrations."""
 
 import itertools
-import itertools
 import math
 from os import PathLike
 from typing import Literal

@@ -1,0 +1,22 @@
+"""Fixtures shared by the whole test suite."""
+
+import os
+import pathlib
+
+import pytest
+
+
+@pytest.fixture
+def data_file():
+    """A function: file name -> its path in TFUNLEARN_DATA_DIR, or a skip with the reason."""
+
+    def find(name):
+        folder = os.environ.get("TFUNLEARN_DATA_DIR")
+        if not folder:
+            pytest.skip("real data: TFUNLEARN_DATA_DIR is not set")
+        path = pathlib.Path(folder).expanduser() / name
+        if not path.is_file():
+            pytest.skip(f"real data: {name} is not in TFUNLEARN_DATA_DIR ({folder})")
+        return path
+
+    return find
