@@ -1,0 +1,48 @@
+"""The README's code runs as it stands, and its tables are those of the committed results."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def example(name):
+    found = re.search(rf"<!-- example:{name} -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert found, f"no example {name}"
+    return found[1]
+
+
+def test_quick_start_is_five_lines():
+    lines = [line for line in example("quickstart").splitlines() if line.strip()]
+    assert len(lines) == 1 + 5  # the import, and five lines
+
+
+def test_examples_run_as_they_stand(capsys):
+    names = {}
+    for name in ("given", "quickstart", "parts"):
+        exec(compile(example(name), f"README example {name}", "exec"), names)
+    printed = capsys.readouterr().out
+    for word in ("original", "vision_confuser", "retrained"):
+        assert word in printed
+    assert names["noisy"].count_params() == names["model"].count_params()
+
+
+def test_tables_are_those_of_the_results():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "tables.py"), "--check"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_contributing_example_passes_the_contract():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    assert len(code.splitlines()) < 40
+    exec(compile(code, "CONTRIBUTING example", "exec"), {})
