@@ -19,7 +19,7 @@ def make_data(size, seed):
 def make_model(seed, scale=1.0, softmax=False, classes=3):
     """Returns a linear classifier that knows the centres, its kernel moved a little by the seed."""
     head = keras.layers.Dense(classes, activation="softmax" if softmax else None, name="head")
-    model = keras.Sequential([keras.Input((4,)), head], name="linear")
+    model = keras.Sequential([keras.Input((4,), name="features"), head], name="linear")
     noise = 0.3 * np.random.default_rng(seed).normal(size=(4, classes))
     model.set_weights([scale * (np.eye(4, classes) + noise), np.zeros(classes)])
     return model

@@ -277,7 +277,10 @@ def test_logits_come_in_the_order_of_the_labels(models, split):
     assert scores.dtype == "float64"
 
 
-def test_models_of_one_architecture_share_one_copy(models, model, split):
+def test_models_of_one_architecture_share_one_copy(models, model, split, monkeypatch):
+    made = []
+    copy = outputs.models.logits_model
+    monkeypatch.setattr(outputs.models, "logits_model", lambda net: made.append(net) or copy(net))
     reader = outputs.Reader(split, ("test",))
     features, _ = split.test
     soft = model(3, softmax=True)
@@ -285,3 +288,4 @@ def test_models_of_one_architecture_share_one_copy(models, model, split):
         [(_, scores)] = reader.read(net)
         expected = logits_by_hand(net, features)
         np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
+    assert made == [models["original"], soft, models["tuned"]]

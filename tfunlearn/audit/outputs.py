@@ -82,10 +82,16 @@ class Reader:
 
 
 def _config(model: keras.Model) -> Any:
-    """Returns what tells architectures apart; None for a subclassed model, which may hide more."""
+    """Returns what tells architectures apart; None if that is not known for sure.
+
+    A subclassed model may hide more than its config says, and some configs cannot be written.
+    """
     if not getattr(model, "inputs", None) or not type(model).__module__.startswith("keras."):
         return None
-    return type(model), model.get_config(), [tuple(weight.shape) for weight in model.weights]
+    try:
+        return type(model), model.to_json(), [tuple(weight.shape) for weight in model.weights]
+    except (TypeError, ValueError):
+        return None
 
 
 @contextlib.contextmanager
