@@ -154,3 +154,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_missing_folder_is_an_error(report, tmp_path):
     with pytest.raises(FileNotFoundError):
         report.save(tmp_path / "gone" / "report.json")
+
+
+def test_repr_is_one_short_line(several):
+    text = repr(several)
+    assert "\n" not in text
+    assert len(text) < 300
+    assert all(row.name in text for row in several.rows)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["AuditReport"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditReport:
     """What an audit measured, with every number beside the retrained references'.
 
@@ -132,6 +132,11 @@ class AuditReport:
                 return None
             gaps.append(abs(values[0] - math.fsum(values[1:]) / len(others)))
         return math.fsum(gaps) / len(gaps)
+
+    def __repr__(self) -> str:
+        names = ", ".join(row.name for row in self.rows)
+        references = ", ".join(self.references)
+        return f"AuditReport({self.title!r}, models: {names}; references: {references})"
 
     def __str__(self) -> str:
         return table.render(self)
