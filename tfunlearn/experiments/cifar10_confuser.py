@@ -10,7 +10,7 @@ import numpy as np
 
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit, Normalizer, datasets
-from tfunlearn.experiments.stages import Stages
+from tfunlearn.experiments.stages import SEED_STEP, Stages
 from tfunlearn.losses import WeightedSparseCategoricalCrossentropy
 from tfunlearn.report import AuditReport
 
@@ -51,7 +51,7 @@ def cifar10_confuser(
         epochs: epochs of each unlearning.
         forget_fraction: share of the training images to forget.
         limit: use only this many training images and a fifth as many test images.
-        rows: names of the rows to make, from ``ROWS``.
+        rows: names of the rows to make, from ``ROWS``; ``"finetune@5"`` gives one its own epochs.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of progress.
 
@@ -62,11 +62,7 @@ def cifar10_confuser(
         FileNotFoundError: if the data is not there.
         ValueError: if a row is unknown.
     """
-    from tfunlearn import audit
-
-    unknown = sorted(set(rows) - set(ROWS))
-    if unknown:
-        raise ValueError(f"rows: expected some of {list(ROWS)}. Received: {unknown}.")
+    plan = {row: parse_row(row, epochs) for row in rows}
     split = make_split(data_dir, seed, forget_fraction, limit)
     weights = _backbone_weights(data_dir)
     common = {"experiment": "cifar10-confuser", "seed": seed, "split": split.fingerprint()}
@@ -76,36 +72,72 @@ def cifar10_confuser(
     def start(number: int) -> keras.Model:
         return models.resnet50_classifier(weights=weights, seed=number)
 
-    def train_original() -> keras.Model:
-        model = start(seed)
-        x, y = (np.concatenate(part) for part in zip(split.retain, split.forget, strict=True))
-        order = np.random.default_rng(seed).permutation(len(y))
-        model.fit(x[order], y[order], epochs=ORIGINAL_EPOCHS, **fit)
-        return model
-
-    original = stages.model("original", train_original, {"epochs": ORIGINAL_EPOCHS})
+    own = {"epochs": ORIGINAL_EPOCHS}
+    original = stages.model("original", lambda: _train(start(seed), split, seed, fit), own)
     made = {"original": original}
     made["retrained"] = stages.model(
         "retrained",
         lambda: methods.retrain(
-            original, split, seed=seed + 1, epochs=ORIGINAL_EPOCHS, initialize=start, **fit
+            original, split, seed=seed + SEED_STEP, initialize=start, **own, **fit
         ),
-        {"epochs": ORIGINAL_EPOCHS},
+        own,
     )
-    for row in rows:
+    for row, (name, passes) in plan.items():
         made[row] = stages.model(
-            f"{row}-{epochs}",
-            lambda row=row: _unlearn(original, split, row, seed=seed, epochs=epochs, **fit),
-            {"epochs": epochs, "options": ROWS[row]},
+            f"{name}-{passes}",
+            lambda name=name, passes=passes: _unlearn(
+                original, split, name, seed=seed, epochs=passes, **fit
+            ),
+            {"epochs": passes, "options": ROWS[name]},
         )
-    seconds = {
-        name: stages.seconds.get(name, stages.seconds.get(f"{name}-{epochs}")) for name in made
-    }
+    files = {row: "-".join(map(str, plan[row])) if row in plan else row for row in made}
+    return _report(pathlib.Path(out), made, split, stages, files, seed)
+
+
+def parse_row(row: str, epochs: int) -> tuple[str, int]:
+    """Returns a row's name and its epochs.
+
+    Args:
+        row: a name from ``ROWS``, with ``@`` and a number of epochs behind it if it has its own.
+        epochs: the epochs of a row without.
+
+    Raises:
+        ValueError: if the name is unknown or the number is not a whole one of at least 1.
+
+    Example:
+        >>> from tfunlearn.experiments.cifar10_confuser import parse_row
+        >>> parse_row("finetune@5", 2), parse_row("finetune", 2)
+        (('finetune', 5), ('finetune', 2))
+    """
+    name, at, own = row.partition("@")
+    if name not in ROWS or (at and not (own.isascii() and own.isdigit() and int(own) > 0)):
+        raise ValueError(
+            f"rows: expected some of {','.join(ROWS)}, with @ and epochs behind a name if it has "
+            f"its own. Received: {row!r}."
+        )
+    return name, int(own) if own else epochs
+
+
+def _report(
+    out: pathlib.Path,
+    made: dict[str, keras.Model],
+    split: ForgetSplit,
+    stages: Stages,
+    files: dict[str, str],
+    seed: int,
+) -> AuditReport:
+    """Audits the models and writes report.json and report.html; the last stage."""
+    from tfunlearn import audit
+
     report = audit.compare(
-        made, split, seconds=seconds, title="CIFAR-10, ResNet50: vision confuser", seed=seed
+        made,
+        split,
+        seconds={name: stages.seconds[file] for name, file in files.items()},
+        title="CIFAR-10, ResNet50: the vision confuser",
+        seed=seed,
     )
-    report.save(pathlib.Path(out) / "report.json")
-    report.to_html(pathlib.Path(out) / "report.html")
+    report.save(out / "report.json")
+    report.to_html(out / "report.html")
     return report
 
 
@@ -125,6 +157,19 @@ def make_split(
         test=(normalize(x_test), y_test),
         num_classes=10,
     )
+
+
+def _train(
+    model: keras.Model, split: ForgetSplit, seed: int, options: dict[str, Any]
+) -> keras.Model:
+    """Trains a model on all training images, in an order that follows the seed."""
+    x, y = (np.concatenate(part) for part in zip(split.retain, split.forget, strict=True))
+    numbers = np.random.default_rng(seed)
+    for epoch in range(ORIGINAL_EPOCHS):
+        order = numbers.permutation(len(y))
+        own = {"initial_epoch": epoch, "epochs": epoch + 1, "shuffle": False}
+        model.fit(x[order], y[order], **own, **options)
+    return model
 
 
 def _unlearn(model: keras.Model, split: ForgetSplit, row: str, **options: Any) -> keras.Model:

@@ -10,12 +10,22 @@ from typing import Any
 
 import keras
 
+from tfunlearn.experiments.folder import writable_folder
+
+Figures = dict[str, float]
+
+SEED_STEP = 1_000_000  # from a run's seed to that of its second model; runs 0, 1, ... share none
+
 
 class Stages:
     """A folder of finished stages.
 
-    A stage is a model file and a text file with its settings and the seconds it took. A stage
-    whose settings differ from those asked for is made again.
+    A stage is a model file and a text file with its settings, the seconds it took and, where it
+    has any, its figures. A stage whose settings differ from those asked for is made again.
+
+    Attributes:
+        folder: where the files are.
+        seconds: name of each stage so far to the seconds it took, in this run or before.
 
     Args:
         folder: where the files go; made if it is not there.
@@ -32,10 +42,7 @@ class Stages:
         settings: dict[str, Any],
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self.folder = pathlib.Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(self.folder, os.W_OK):
-            raise PermissionError(f"out: cannot write to {str(self.folder)!r}.")
+        self.folder = writable_folder(folder)
         self.seconds: dict[str, float] = {}
         self._settings, self._say = settings, say or (lambda line: None)
 
@@ -49,27 +56,46 @@ class Stages:
             make: makes the model.
             settings: what this stage depends on besides the common settings, as JSON values.
         """
+        return self.measured(name, lambda: (make(), {}), settings)[0]
+
+    def measured(
+        self, name: str, make: Callable[[], tuple[keras.Model, Figures]], settings: dict[str, Any]
+    ) -> tuple[keras.Model, Figures]:
+        """Returns the model of a stage and the figures that came up while it was made.
+
+        Args:
+            name: the stage's name, also its files'.
+            make: makes the model; its figures (an average loss, say) are kept beside it.
+            settings: what this stage depends on besides the common settings, as JSON values.
+        """
         path, note = self.folder / f"{name}.keras", self.folder / f"{name}.json"
         wanted = {**self._settings, **settings}
         done = read_json(note)
         if path.is_file() and done is not None and done.get("settings") == wanted:
             self._say(f"{name}: finished before, loaded")
             self.seconds[name] = done["seconds"]
-            return keras.models.load_model(path)
+            return keras.models.load_model(path), done.get("figures", {})
         self._say(f"{name}: started")
         start = time.perf_counter()
-        model = make()
+        model, figures = make()
         self.seconds[name] = round(time.perf_counter() - start, 3)
         note.unlink(missing_ok=True)
         save_model(model, path)
-        write_json(note, {"settings": wanted, "seconds": self.seconds[name]})
+        kept = {"figures": figures} if figures else {}
+        write_json(note, {"settings": wanted, "seconds": self.seconds[name], **kept})
         self._say(f"{name}: done in {self.seconds[name]:.1f} s")
-        return model
+        return model, figures
 
 
 def save_model(model: keras.Model, path: str | PathLike) -> None:
-    """Saves a model under a temporary name, then renames it."""
-    path = pathlib.Path(path)
+    """Saves a model under a temporary name, then renames it.
+
+    A fresh optimizer is built first: Keras would save it without its variables, and miss them with
+    a warning when the model is loaded.
+    """
+    path, optimizer = pathlib.Path(path), getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
+        optimizer.build(model.trainable_variables)
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
         model.save(part)

@@ -1,0 +1,256 @@
+"""The command ``tfunlearn``: parses arguments, calls an experiment, reports errors in one line."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from tfunlearn._version import __version__
+from tfunlearn.experiments import startup
+from tfunlearn.experiments.folder import writable_folder
+
+OK, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
+_LONGEST_MESSAGE = 600
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: the arguments; by default those of the process.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 bad arguments (an ``--out`` that cannot be written to
+        is one), 130 interrupted.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        writable_folder(args.out, "--out")
+    except SystemExit as stop:  # argparse has said what there was to say
+        return int(stop.code or OK)
+    except OSError as error:
+        return _say_error(error, BAD_ARGUMENTS)
+    try:
+        startup.start(quiet=not (args.verbose or args.debug))
+        args.call(args)
+    except KeyboardInterrupt:
+        return _say_error("interrupted; stages finished before are kept", INTERRUPTED)
+    except argparse.ArgumentTypeError as error:
+        return _say_error(error, BAD_ARGUMENTS)
+    except Exception as error:  # whatever it is, the user gets one line
+        if args.debug:
+            raise
+        return _say_error(error, FAILED)
+    return OK
+
+
+def _say_error(error: object, status: int) -> int:
+    """Prints an error as one line on stderr and returns the exit status."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if len(text) > _LONGEST_MESSAGE:
+        text = text[:_LONGEST_MESSAGE] + " ..."
+    hint = " (--debug shows where)" if status == FAILED else ""
+    print(f"tfunlearn: error: {text}{hint}", file=sys.stderr)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with status 2."""
+        _say_error(f"{message} (see {self.prog} --help)", BAD_ARGUMENTS)
+        raise SystemExit(BAD_ARGUMENTS)
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Returns the parser of the whole command line."""
+    parser = _Parser(
+        prog="tfunlearn",
+        description="Machine unlearning for Keras classifiers, with an audit against retraining.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tfunlearn {__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+    _add_demo(commands)
+    run = commands.add_parser(
+        "run", help="repeat a notebook on real data; goes on where a killed run stopped"
+    )
+    experiments = run.add_subparsers(metavar="experiment", required=True)
+    _add_mnist_retrain(experiments)
+    _add_cifar10_confuser(experiments)
+    return parser
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands,
+        "demo",
+        "forget two ways with every method, on digits that come with scikit-learn",
+        _demo,
+        out="tfunlearn-demo",
+        fraction=0.1,
+    )
+    parser.add_argument(
+        "--epochs", type=_positive, help="epochs of each unlearning (default: each method's own)"
+    )
+    parser.add_argument(
+        "--limit", type=_positive, default=500, help="training images (default: %(default)s)"
+    )
+
+
+def _add_mnist_retrain(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands,
+        "mnist-retrain",
+        "the MNIST notebook: train, discard, retrain on the part that stays",
+        _mnist_retrain,
+        out="runs/mnist-retrain",
+        fraction=0.9,
+    )
+    _add_data_options(parser, epochs="epochs of each training")
+    parser.add_argument(
+        "--init",
+        choices=("torch", "keras"),
+        default="torch",
+        help="initial weights as PyTorch or as Keras draws them (default: %(default)s)",
+    )
+
+
+def _add_cifar10_confuser(commands: argparse._SubParsersAction) -> None:
+    parser = _add(
+        commands,
+        "cifar10-confuser",
+        "the CIFAR-10 notebook: a ResNet50, confused and rebuilt in several ways",
+        _cifar10_confuser,
+        out="runs/cifar10-confuser",
+        fraction=0.1,
+    )
+    _add_data_options(parser, epochs="epochs of each unlearning")
+    parser.add_argument(
+        "--rows",
+        metavar="NAME,NAME",
+        help="which ways to try, NAME@EPOCHS for one with its own epochs (default: four)",
+    )
+
+
+def _add(
+    commands: argparse._SubParsersAction,
+    name: str,
+    text: str,
+    call: Callable[[argparse.Namespace], object],
+    *,
+    out: str,
+    fraction: float,
+) -> argparse.ArgumentParser:
+    """Adds a command with the options that all have."""
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(call=call)
+    option = parser.add_argument
+    option("--out", default=out, metavar="FOLDER", help="where to write (default: %(default)s)")
+    option("--seed", type=_natural, default=0, help="seed of all that is drawn (default: 0)")
+    option(
+        "--forget-fraction",
+        type=_share,
+        default=fraction,
+        metavar="SHARE",
+        help="share of the training images to forget (default: %(default)s)",
+    )
+    option("--verbose", action="store_true", help="show Keras' progress and TensorFlow's messages")
+    option("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _add_data_options(parser: argparse.ArgumentParser, epochs: str) -> None:
+    """Adds the options of experiments on downloaded data."""
+    parser.add_argument(
+        "--data-dir",
+        type=_folder,
+        metavar="FOLDER",
+        help="folder of the data files (default: the variable TFUNLEARN_DATA_DIR, else download)",
+    )
+    parser.add_argument(
+        "--epochs", type=_positive, default=5, help=f"{epochs} (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=_positive, help="training images to use (default: all)")
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from tfunlearn.experiments.demo import demo
+
+    demo(
+        args.out,
+        seed=args.seed,
+        epochs=args.epochs,
+        forget_fraction=args.forget_fraction,
+        limit=args.limit,
+        verbose=int(args.verbose),
+    )
+
+
+def _mnist_retrain(args: argparse.Namespace) -> None:
+    from tfunlearn.experiments.mnist_retrain import mnist_retrain
+
+    mnist_retrain(args.out, init=args.init, **_data_options(args))
+    print(f"\nWritten: {pathlib.Path(args.out) / 'result.json'}")
+
+
+def _cifar10_confuser(args: argparse.Namespace) -> None:
+    from tfunlearn.experiments.cifar10_confuser import DEFAULT_ROWS, cifar10_confuser, parse_row
+
+    rows = DEFAULT_ROWS if args.rows is None else tuple(args.rows.split(","))
+    try:
+        for row in rows:
+            parse_row(row, args.epochs)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"argument --{error}") from error
+    print(cifar10_confuser(args.out, rows=rows, **_data_options(args)))
+    print(f"\nWritten: {pathlib.Path(args.out) / 'report.html'} and report.json")
+
+
+def _data_options(args: argparse.Namespace) -> dict[str, object]:
+    return {
+        "data_dir": args.data_dir,
+        "seed": args.seed,
+        "epochs": args.epochs,
+        "forget_fraction": args.forget_fraction,
+        "limit": args.limit,
+        "verbose": int(args.verbose),
+    }
+
+
+def _positive(text: str) -> int:
+    return _number(text, int, lambda value: value >= 1, "a whole number of at least 1")
+
+
+def _natural(text: str) -> int:
+    return _number(text, int, lambda value: value >= 0, "a whole number of at least 0")
+
+
+def _share(text: str) -> float:
+    return _number(text, float, lambda value: 0 < value < 1, "a share inside (0, 1)")
+
+
+def _number(
+    text: str, kind: type[int] | type[float], holds: Callable[[float], bool], rule: str
+) -> int | float:
+    """Returns a number from the command line, or raises with the rule that it breaks."""
+    try:
+        value = kind(text)
+        if holds(value):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected {rule}. Received: {text!r}.")
+
+
+def _folder(text: str) -> pathlib.Path:
+    path = pathlib.Path(text).expanduser()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected an existing folder. Received: {text!r}.")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The folder that an experiment writes to, checked before anything is computed."""
+
+import pathlib
+import tempfile
+from os import PathLike
+
+
+def writable_folder(path: str | PathLike, name: str = "out") -> pathlib.Path:
+    """Makes a folder, if it is not there, and proves that a file can be written into it.
+
+    Args:
+        path: the folder; missing parents are made too.
+        name: the argument's name in messages.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OSError: if something else lies there, or no file can be written.
+
+    Example:
+        >>> import tempfile
+        >>> from tfunlearn.experiments.folder import writable_folder
+        >>> with tempfile.TemporaryDirectory() as base:
+        ...     writable_folder(base + "/new").is_dir()
+        True
+    """
+    folder = pathlib.Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"{name}: expected a folder that can be written to. "
+            f"Received: {str(path)!r} ({error.strerror})."
+        ) from error
+    return folder
