@@ -71,7 +71,10 @@ def test_house_rules(path):
                 assert not name.startswith("keras.src"), "keras.src is private"
                 assert name.split(".")[0] not in {"pickle", "dill", "joblib"}, "never unpickle"
         if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
-            assert (node.arg, node.value.value) not in {("allow_pickle", True), ("safe_mode", False)}
+            assert (node.arg, node.value.value) not in {
+                ("allow_pickle", True),
+                ("safe_mode", False),
+            }
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]

@@ -32,7 +32,10 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("TFUNLEARN_RUN", str(tmp_path / "run"))
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
     )
     client.execute()
     texts = [

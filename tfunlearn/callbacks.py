@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfunlearn.data.labels import check_seed
 from tfunlearn.models import iter_layers
 
 Layer = keras.layers.Layer
@@ -36,9 +37,9 @@ class WeightNoise(keras.callbacks.Callback):
     Example:
         >>> from tfunlearn import callbacks, models
         >>> net = models.small_cnn(seed=0)
-        >>> noise = callbacks.WeightNoise(0.6, seed=0)
+        >>> noise = callbacks.WeightNoise(layers="stem", seed=0)
         >>> noise.apply(net, 0.6)
-        ['stem', 'conv2d', 'conv2d_1']
+        ['stem']
 
     Reference: "Confuse Weights" of the third place of the NeurIPS 2023 unlearning competition,
     as ported by Cadet et al., 2024, arXiv 2410.01276.
@@ -64,6 +65,8 @@ class WeightNoise(keras.callbacks.Callback):
                 )
         if not self.schedule:
             raise ValueError("stddev: expected at least one epoch. Received an empty schedule.")
+        if seed is not None:
+            check_seed(seed)
         self.layers, self.relative, self.bias, self.seed = layers, relative, bias, seed
         self.touched: list[str] = []
         self._numbers = np.random.default_rng(seed)

@@ -17,12 +17,20 @@ _TABLE = {
     for method in (
         Method(retrain, _RETAIN, "both", "a full training on retain"),
         Method(finetune, _RETAIN, "both", "epochs x retain"),
-        Method(vision_confuser, _RETAIN, "both", "epochs x retain", needs="convolutions"),
+        Method(
+            vision_confuser,
+            _RETAIN,
+            "both",
+            "epochs x retain",
+            needs="convolutions",
+            idle={"learning_rate": 0.0, "stddev": 1e-30},
+        ),
     )
 }
 
 __all__ = [
     "Method",
+    "Unlearning",
     "describe",
     "finetune",
     "get",

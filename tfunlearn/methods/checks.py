@@ -3,24 +3,29 @@
 import keras
 
 from tfunlearn.data import ForgetSplit
+from tfunlearn.data.labels import check_seed
 from tfunlearn.models import iter_layers, num_classes
 from tfunlearn.models.copying import require_built
 
 
-def check(model: keras.Model, split: ForgetSplit, reads: set[str] | frozenset[str]) -> None:
+def check(
+    model: keras.Model, split: ForgetSplit, reads: set[str] | frozenset[str], *, seed: int = 0
+) -> None:
     """Raises unless a model can be unlearned on a split.
 
     Args:
         model: the original.
         split: the data.
         reads: the roles that the method will read.
+        seed: the method's seed.
 
     Raises:
         TypeError: if one of the two is of another type.
-        ValueError: if the model is not built, a role is missing or not finite, inputs have another
-            shape, labels are beyond the model's classes, or raw pixels meet a model without
-            preprocessing.
+        ValueError: if the seed is negative, the model is not built, a role is missing or not
+            finite, inputs have another shape, labels are beyond the model's classes, or raw pixels
+            meet a model without preprocessing.
     """
+    check_seed(seed)
     require_built(model)
     if not isinstance(split, ForgetSplit):
         raise TypeError(f"split: expected a ForgetSplit. Received: {type(split).__name__}.")

@@ -48,7 +48,7 @@ def finetune(
     arXiv 2108.11577; Golatkar et al., 2020, arXiv 1911.04933 (as a baseline).
     Deviation: optimizer and learning rate are the original's own rather than a fixed 0.01 or 0.1.
     """
-    check(model, split, {"retain"})
+    check(model, split, {"retain"}, seed=seed)
     recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer)
     student = models.copy(model, seed=seed)
     recipe.compile(student, jit_compile=jit_compile)

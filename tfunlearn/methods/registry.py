@@ -9,6 +9,8 @@ import keras
 
 Unlearning = Callable[..., keras.Model]
 
+_RATE_ZERO = {"optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.0}}}
+
 
 @dataclass(frozen=True)
 class Method:
@@ -21,6 +23,8 @@ class Method:
         cost: its cost in words, in passes over a role.
         deterministic: whether it draws no random numbers, so that its seed has no effect.
         needs: what it asks of a model, in words.
+        idle: options under which it changes nothing, and must say so; by default an optimizer
+            with learning rate 0.
     """
 
     function: Unlearning
@@ -29,6 +33,7 @@ class Method:
     cost: str
     deterministic: bool = False
     needs: str = ""
+    idle: Mapping[str, Any] = field(default_factory=lambda: dict(_RATE_ZERO), repr=False)
     options: Mapping[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -51,7 +51,7 @@ def retrain(
     "Machine Unlearning", arXiv 1912.03817, section III.
     Deviation: none known.
     """
-    check(model, split, {"retain"})
+    check(model, split, {"retain"}, seed=seed)
     recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer)
     if initialize is None:
         student = models.reinitialized(model, seed=seed)
