@@ -1,7 +1,7 @@
 """The MNIST notebook's steps in PyTorch, as a peer for ``run_mnist_retrain.py``.
 
     pip install torch
-    python benchmarks/run_mnist_pytorch.py --data-dir FOLDER --out benchmarks/results/mnist_pytorch.json
+    python benchmarks/run_mnist_pytorch.py --out benchmarks/results/mnist_pytorch.json
 
 The network, optimizer, batch size, epochs, normalisation and split sizes are the notebook's; the
 images stay in memory, so no loader workers are needed. Keys and their meaning are those of
@@ -9,6 +9,7 @@ images stay in memory, so no loader workers are needed. Keys and their meaning a
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -30,7 +31,7 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         sizes = [784, 256, 128, 64, 10]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.dropout = nn.Dropout(0.3)
 
     def forward(self, x):

@@ -1,7 +1,7 @@
 """Writes the README's tables from the committed results, so that nobody types a number.
 
-    python benchmarks/tables.py            # rewrite the README
-    python benchmarks/tables.py --check    # fail if it would change
+python benchmarks/tables.py            # rewrite the README
+python benchmarks/tables.py --check    # fail if it would change
 """
 
 import argparse
@@ -41,7 +41,7 @@ def mnist_table():
     ]
     seeds = len(torch["seeds"])
     lines = [
-        f"| | the notebook (1 run) | PyTorch ({seeds} seeds) | tfunlearn, `init=\"torch\"` "
+        f'| | the notebook (1 run) | PyTorch ({seeds} seeds) | tfunlearn, `init="torch"` '
         f"({len(here['init']['torch']['seeds'])} seeds) | tfunlearn, Keras' own initialisation "
         f"({len(here['init']['keras']['seeds'])} seeds) |",
         "|---|---|---|---|---|",
@@ -60,12 +60,13 @@ def cifar_table():
         "membership attack | seconds, share of retraining |",
         "|---|---|---|---|---|---|---|---|",
         "| the notebook, original | | .811 (all training images) | | .751 | | | |",
-        "| the notebook, \"confused\" | 5 | .969 | .859 | .800 | | | |",
+        '| the notebook, "confused" | 5 | .969 | .859 | .800 | | | |',
     ]
     for row in result["rows"]:
         cells = [row["name"], str(row["epochs"] or "")]
         cells += [
-            f"{row[key]:.3f}".lstrip("0") for key in ("retain_accuracy", "forget_accuracy", "test_accuracy")
+            f"{row[key]:.3f}".lstrip("0")
+            for key in ("retain_accuracy", "forget_accuracy", "test_accuracy")
         ]
         gap, share = row["average_gap"], row["share_of_retraining"]
         cells.append("" if gap is None else f"{gap:.3f}".lstrip("0"))

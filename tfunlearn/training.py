@@ -1,8 +1,7 @@
 """How every method trains: a recipe taken from the original, a guarded fit, a plain result."""
 
-import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +89,7 @@ def fit(
     if not isinstance(epochs, int | np.integer) or epochs < 1:
         raise ValueError(f"epochs: expected a whole number of at least 1. Received: {epochs!r}.")
     history = model.fit(
-        _from_first_pass(batches),
+        batches,
         epochs=int(epochs),
         callbacks=[*callbacks, NoOpGuard()],
         shuffle=False,  # the batches come shuffled
@@ -121,39 +120,6 @@ def finish(student: keras.Model, original: keras.Model) -> keras.Model:
     Recipe.of(original).compile(student, jit_compile=original.jit_compile)
     student.optimizer.build(student.trainable_variables)  # so that saving keeps it whole
     return student
-
-
-def _from_first_pass(batches: Any) -> Any:
-    """Returns batches whose first pass is the first epoch, under ``tf.distribute`` as without.
-
-    Under a strategy Keras takes one batch before the first epoch, to build what is not built. That
-    look would use up the order of a shuffled first pass, so it is given a batch of zeros instead.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return batches
-    import tensorflow as tf
-
-    if not tf.distribute.has_strategy() or not isinstance(batches, tf.data.Dataset):
-        return batches
-    count, passes = batches.cardinality(), itertools.count()
-    rows = tf.distribute.get_strategy().num_replicas_in_sync
-    zeros = keras.tree.map_structure(
-        lambda spec: tf.zeros([rows, *(size or 1 for size in spec.shape[1:])], spec.dtype),
-        batches.element_spec,
-    )
-    look = tf.data.Dataset.from_tensors(zeros).repeat(count)
-
-    def number() -> Iterator[int]:
-        yield next(passes)
-
-    def choose(number: Any) -> Any:
-        first = number == 0
-        return look.take(tf.where(first, count, 0)).concatenate(
-            batches.take(tf.where(first, tf.constant(0, tf.int64), -1))
-        )
-
-    numbers = tf.data.Dataset.from_generator(number, output_signature=tf.TensorSpec((), tf.int64))
-    return numbers.flat_map(choose).apply(tf.data.experimental.assert_cardinality(count))
 
 
 def _check_loss(loss: Any) -> None:

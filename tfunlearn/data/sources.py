@@ -81,7 +81,7 @@ class ArraySource:
 
         x, y = self._tensors
         total = len(ids) if needed is None else needed
-        passes = count()
+        passes = _passes()
 
         def order() -> Iterator[np.ndarray]:
             yield ids[epoch_order(len(ids), total, shuffle, [seed, next(passes), lane])]
@@ -200,7 +200,7 @@ def _rounds(examples: "tf.data.Dataset", size: int, needed: int) -> "tf.data.Dat
 
     if size <= WINDOW:
         return examples.repeat()
-    passes = count()
+    passes = _passes()
 
     def start() -> Iterator[int]:
         yield next(passes) * needed % size
@@ -213,7 +213,7 @@ def _shuffled(examples: "tf.data.Dataset", window: int, seed: int, lane: int) ->
     """Permutes examples inside consecutive windows, in another order at each pass."""
     import tensorflow as tf
 
-    passes = count()
+    passes = _passes()
 
     def orders() -> Iterator[np.ndarray]:
         numbers = np.random.default_rng([seed, next(passes), lane])
@@ -231,6 +231,18 @@ def _shuffled(examples: "tf.data.Dataset", window: int, seed: int, lane: int) ->
         return tf.data.Dataset.from_tensor_slices(rows)
 
     return blocks.flat_map(permute)
+
+
+def _passes() -> Iterator[int]:
+    """Counts passes over a dataset; under ``tf.distribute`` pass 0 is given twice.
+
+    There Keras reads one batch before its first epoch, to build what is not built, and that look
+    must not use up the order of the first pass: replicas would train in another order than one.
+    """
+    import tensorflow as tf
+
+    looks = 1 if tf.distribute.has_strategy() else 0
+    return (max(number - looks, 0) for number in count())
 
 
 def _finish(batches: "tf.data.Dataset", total: int, batch_size: int) -> "tf.data.Dataset":

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from tfunlearn.experiments.folder import writable_folder
+from tfunlearn.report.files import write_atomically
 
 Figures = dict[str, float]
 
@@ -88,14 +89,8 @@ class Stages:
 
 
 def save_model(model: keras.Model, path: str | PathLike) -> None:
-    """Saves a model under a temporary name, then renames it.
-
-    A fresh optimizer is built first: Keras would save it without its variables, and miss them with
-    a warning when the model is loaded.
-    """
-    path, optimizer = pathlib.Path(path), getattr(model, "optimizer", None)
-    if optimizer is not None and not optimizer.built:
-        optimizer.build(model.trainable_variables)
+    """Saves a model under a temporary name, then renames it."""
+    path = pathlib.Path(path)
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
         model.save(part)
@@ -105,14 +100,8 @@ def save_model(model: keras.Model, path: str | PathLike) -> None:
 
 
 def write_json(path: str | PathLike, content: Any) -> None:
-    """Writes JSON under a temporary name, then renames it."""
-    path = pathlib.Path(path)
-    part = path.with_name(f".{os.getpid()}.part.{path.name}")
-    try:
-        part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Writes JSON under a temporary name, then renames it; NaN is a ValueError."""
+    write_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: str | PathLike) -> Any:
