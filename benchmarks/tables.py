@@ -55,6 +55,8 @@ def mnist_table():
 def cifar_table():
     """Returns the CIFAR-10 table: one row per model."""
     result = read("cifar10_confuser.json")
+    if result is None:
+        return "The run at full size is not done yet: `python benchmarks/run_cifar10_confuser.py`."
     lines = [
         "| model | epochs of unlearning | retain | forget | test | gap to the reference | "
         "membership attack | seconds, share of retraining |",

@@ -85,17 +85,6 @@ def test_a_measured_stage_keeps_its_figures(tmp_path):
     assert value_of(found[0]) == 2.0
 
 
-def test_a_model_with_a_fresh_optimizer_is_loaded_without_a_warning(tmp_path):
-    def compiled():
-        model = tiny()
-        model.compile(keras.optimizers.SGD(0.5, momentum=0.9), "mse")
-        return model
-
-    Stages(tmp_path, SETTINGS).model("one", compiled, {})
-    found = Stages(tmp_path, SETTINGS).model("one", compiled, {})  # warnings are errors here
-    assert float(found.optimizer.learning_rate) == 0.5
-
-
 def test_a_failed_stage_leaves_nothing(tmp_path):
     def fail():
         raise RuntimeError("no")

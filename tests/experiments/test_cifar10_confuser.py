@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+
+from tfunlearn.experiments import cifar10_confuser as experiment
+from tfunlearn.report import AuditReport
+
+
+def test_rows_may_have_their_own_epochs():
+    assert experiment.parse_row("finetune", 2) == ("finetune", 2)
+    assert experiment.parse_row("confuser-stem@5", 2) == ("confuser-stem", 5)
+
+
+@pytest.mark.parametrize("row", ["magic", "finetune@", "finetune@0", "finetune@x", "@2", "magic@2"])
+def test_other_rows_are_refused(row):
+    with pytest.raises(ValueError, match="rows: expected some of finetune,confuser-stem"):
+        experiment.parse_row(row, 2)
+
+
+def test_unknown_rows_are_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(ValueError, match="Received: 'magic'"):
+        experiment.cifar10_confuser(tmp_path / "run", rows=["magic"], say=None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_notebooks_own_loss_weight_is_the_mean_of_its_class_weights():
+    assert np.mean(experiment.CLASS_WEIGHTS) == pytest.approx(0.55)
+
+
+@pytest.mark.data
+def test_split_is_normalised_and_seeded(data_file):
+    folder = data_file("cifar10.npz").parent
+    split = experiment.make_split(folder, seed=3, forget_fraction=0.1, limit=500)
+    again = experiment.make_split(folder, seed=3, forget_fraction=0.1, limit=500)
+    other = experiment.make_split(folder, seed=4, forget_fraction=0.1, limit=500)
+    assert [split.size(role) for role in ("forget", "retain", "test")] == [50, 450, 100]
+    assert split.fingerprint() == again.fingerprint() != other.fingerprint()
+    x = np.concatenate([split.forget[0], split.retain[0]])
+    assert np.abs(x.mean(axis=(0, 1, 2))).max() < 0.1  # about the mean of all of CIFAR-10
+    assert np.abs(x.std(axis=(0, 1, 2)) - 1.25).max() < 0.1  # the notebook's deviations are small
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_a_small_run_and_its_resumption(data_file, tmp_path):
+    data_file("resnet50_notop.h5")
+    folder = data_file("cifar10.npz").parent
+    options = {"data_dir": folder, "epochs": 1, "limit": 160, "rows": ["confuser-relative-0.3@1"]}
+    said = []
+    report = experiment.cifar10_confuser(tmp_path, say=said.append, **options)
+    names = [row.name for row in report.rows]
+    assert names == ["original", "retrained", "confuser-relative-0.3@1"]
+    assert report.value(names[2], "weight_distance") > 0
+    stages = ["original", "retrained", "confuser-relative-0.3-1"]
+    assert sorted(path.stem for path in (tmp_path / "stages").glob("*.keras")) == sorted(stages)
+    written = AuditReport.load(tmp_path / "report.json")
+    assert written.row(names[2]).values == report.row(names[2]).values
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    said.clear()
+    again = experiment.cifar10_confuser(tmp_path, say=said.append, **options)
+    assert said == [f"{stage}: finished before, loaded" for stage in stages]
+    for row in again.rows:
+        measured = {k: v for k, v in row.values.items() if k != "seconds"}
+        assert measured == pytest.approx(
+            {k: v for k, v in report.row(row.name).values.items() if k != "seconds"}
+        )
+    note = json.loads((tmp_path / "stages" / f"{stages[2]}.json").read_text())
+    assert note["settings"]["options"] == {"stddev": 0.3}
