@@ -1,5 +1,7 @@
 """Methods by name: the table, and the one-call form."""
 
+import inspect
+
 import keras
 import pytest
 
