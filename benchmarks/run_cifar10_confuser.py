@@ -32,6 +32,8 @@ def main() -> None:
     parser.add_argument("--runs", default=str(HERE.parent / "runs" / "cifar10-confuser"))
     parser.add_argument("--out", default=str(HERE / "results" / "cifar10_confuser.json"))
     args = parser.parse_args()
+    if args.limit and args.out == parser.get_default("out"):
+        parser.error("--limit needs --out: a limited run is no committed result")
 
     from tfunlearn.experiments import startup
 

@@ -1,7 +1,7 @@
 """The MNIST notebook's steps in PyTorch, as a peer for ``run_mnist_retrain.py``.
 
     pip install torch
-    python benchmarks/run_mnist_pytorch.py --out benchmarks/results/mnist_pytorch.json
+    python benchmarks/run_mnist_pytorch.py
 
 The network, optimizer, batch size, epochs, normalisation and split sizes are the notebook's; the
 images stay in memory, so no loader workers are needed. Keys and their meaning are those of
@@ -91,7 +91,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", default=os.environ.get("TFUNLEARN_DATA_DIR", "."))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
+    default = pathlib.Path(__file__).resolve().parent / "results" / "mnist_pytorch.json"
+    parser.add_argument("--out", type=pathlib.Path, default=default)
     args = parser.parse_args()
     with np.load(pathlib.Path(args.data_dir) / "mnist.npz", allow_pickle=False) as file:
         parts = [file[key] for key in ("x_train", "y_train", "x_test", "y_test")]

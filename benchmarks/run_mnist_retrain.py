@@ -27,6 +27,8 @@ def main() -> None:
     parser.add_argument("--runs", default=str(HERE.parent / "runs" / "bench-mnist-retrain"))
     parser.add_argument("--out", default=str(HERE / "results" / "mnist_retrain.json"))
     args = parser.parse_args()
+    if args.limit and args.out == parser.get_default("out"):
+        parser.error("--limit needs --out: a limited run is no committed result")
 
     from tfunlearn.experiments import startup
 

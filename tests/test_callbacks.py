@@ -226,3 +226,15 @@ def test_guard_lets_a_training_pass(net):
     _fit(net, NoOpGuard())
     net.optimizer.learning_rate = 0.0
     _fit(net, WeightNoise(seed=0), NoOpGuard())
+
+
+def test_guard_is_not_fooled_by_batch_statistics():
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    )
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    before = [weight.copy() for weight in model.get_weights()]
+    data = np.arange(12.0).reshape(4, 3), np.ones((4, 2))
+    with pytest.raises(RuntimeError, match="training changed none"):
+        model.fit(*data, callbacks=[NoOpGuard()], verbose=0)
+    assert not np.array_equal(before[2], model.get_weights()[2])  # the moving mean did move

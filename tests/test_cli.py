@@ -37,7 +37,7 @@ def called(monkeypatch, started):
 
         def record(*args, name=name, **options):
             calls.append((name, args, options))
-            return "the report"
+            return {} if name == "demo" else "the report"
 
         monkeypatch.setattr(module, name, record)
     return calls
@@ -232,3 +232,12 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     assert process.returncode == 130
     assert err == "tfunlearn: error: interrupted; stages finished before are kept\n"
     assert list(out.iterdir()) == []
+
+
+def test_a_demo_with_a_failed_method_fails(tmp_path, monkeypatch, started, capsys):
+    class Report:
+        notes = ("magic: failed: it was a trick", "another note")
+
+    monkeypatch.setattr(demo, "demo", lambda *args, **options: {"random": Report()})
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 1
+    assert "1 of the demo's methods failed; magic: failed: it was a trick" in error_line(capsys)

@@ -11,7 +11,7 @@ import tfunlearn
 
 PACKAGE = pathlib.Path(tfunlearn.__file__).parent
 ORDER = [
-    {"_version"},
+    {"_version", "seeds"},
     {"data", "models", "metrics"},
     {"losses", "callbacks", "optimizers"},
     {"training"},

@@ -165,3 +165,50 @@ def test_the_result_saves_and_loads_with_its_optimizer(tmp_path):
     result.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert len(loaded.optimizer.variables) == len(result.optimizer.variables) > 1
+
+
+def test_another_loss_rescues_a_model_compiled_for_one_hot_labels():
+    from tfunlearn.methods import finetune
+    from tfunlearn.testing.tasks import original, tiny_split
+
+    model = original("plain")
+    one_hot = keras.losses.CategoricalCrossentropy(from_logits=True)
+    metrics = [keras.metrics.CategoricalAccuracy()]
+    model.compile(keras.optimizers.SGD(0.01), one_hot, metrics=metrics)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    seen = keras.callbacks.History()
+    result = finetune(model, tiny_split(), epochs=1, batch_size=16, loss=loss, callbacks=[seen])
+    assert result.loss is model.loss
+    assert sorted(seen.history) == ["accuracy", "loss"]  # its metrics would misread these labels
+
+
+def test_a_model_with_an_optimizer_and_no_loss_gives_one_that_is_not_compiled():
+    from tfunlearn.methods import finetune
+    from tfunlearn.testing.tasks import original, tiny_split
+
+    model = models.copy(original("plain"))
+    model.compile(keras.optimizers.SGD(0.01))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    result = finetune(model, tiny_split(), epochs=1, batch_size=16, loss=loss)
+    assert getattr(result, "optimizer", None) is None
+
+
+def test_what_weight_decay_leaves_out_stays_left_out():
+    optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile(optimizer, "mse")
+    twin = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, bias_initializer="ones")])
+    training.Recipe.of(model).compile(twin)
+    twin.optimizer.build(twin.trainable_variables)
+    twin.optimizer.apply([keras.ops.zeros_like(v) for v in twin.trainable_variables])
+    assert twin.get_weights()[1].tolist() == [1.0, 1.0]
+
+
+def test_weight_decay_that_leaves_out_variables_by_identity_is_refused():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_list=[model.weights[1]])
+    model.compile(optimizer, "mse")
+    with pytest.raises(ValueError, match="optimizer: its weight decay leaves out variables"):
+        training.Recipe.of(model)

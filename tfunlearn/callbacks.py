@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfunlearn.data.labels import check_seed
 from tfunlearn.models import iter_layers
+from tfunlearn.seeds import check_seed
 
 Layer = keras.layers.Layer
 LayerFilter = type | Sequence[type] | str | re.Pattern | Sequence[str] | Callable[[Layer], bool]
@@ -193,6 +193,9 @@ def _offer(layers: Sequence[Layer]) -> str:
 class NoOpGuard(keras.callbacks.Callback):
     """Raises at the end of a fit that was meant to change the weights and did not.
 
+    The moving statistics of batch normalisation do not count: they follow the data even at a
+    learning rate of zero.
+
     Raises:
         RuntimeError: when training ends, if every weight is as it was when training began.
 
@@ -210,11 +213,11 @@ class NoOpGuard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Keeps the weights to compare with."""
-        self._before = self.model.get_weights()
+        self._before = self._values()
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Compares."""
-        after = self.model.get_weights()
+        after = self._values()
         same = all(
             np.array_equal(a, b, equal_nan=True) for a, b in zip(self._before, after, strict=True)
         )
@@ -225,3 +228,18 @@ class NoOpGuard(keras.callbacks.Callback):
                 "Expected: at least one changed weight; check the learning rate, the trainable "
                 "flags, and that there is data."
             )
+
+    def _values(self) -> list[np.ndarray]:
+        """Returns the weights that only training moves."""
+        statistics = {
+            id(weight)
+            for layer in iter_layers(self.model)
+            if isinstance(layer, keras.layers.BatchNormalization)
+            for weight in layer.non_trainable_weights
+            if "moving" in weight.name
+        }
+        return [
+            np.array(keras.ops.convert_to_numpy(weight))
+            for weight in self.model.weights
+            if id(weight) not in statistics
+        ]

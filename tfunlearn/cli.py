@@ -179,7 +179,7 @@ def _add_data_options(parser: argparse.ArgumentParser, epochs: str) -> None:
 def _demo(args: argparse.Namespace) -> None:
     from tfunlearn.experiments.demo import demo
 
-    demo(
+    reports = demo(
         args.out,
         seed=args.seed,
         epochs=args.epochs,
@@ -187,6 +187,11 @@ def _demo(args: argparse.Namespace) -> None:
         limit=args.limit,
         verbose=int(args.verbose),
     )
+    failures = [
+        note for report in reports.values() for note in report.notes if ": failed: " in note
+    ]
+    if failures:
+        raise RuntimeError(f"{len(failures)} of the demo's methods failed; {failures[0]}")
 
 
 def _mnist_retrain(args: argparse.Namespace) -> None:

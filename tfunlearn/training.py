@@ -22,11 +22,13 @@ class Recipe:
         loss: loss on integer labels.
         optimizer: config of the optimizer, from which a fresh one is made at each use.
         metrics: config of the metrics, likewise.
+        no_decay: regular expression for the names that weight decay leaves out, if any.
     """
 
     loss: Any
     optimizer: dict[str, Any]
     metrics: Any
+    no_decay: str | None = None
 
     @classmethod
     def of(cls, model: keras.Model, *, loss: Loss | None = None, optimizer: Any = None) -> "Recipe":
@@ -34,12 +36,16 @@ class Recipe:
 
         Args:
             model: the original.
-            loss: loss on integer labels; by default the model's own.
-            optimizer: an optimizer or its name; by default one like the model's own.
+            loss: loss on integer labels; by default the model's own. With another loss than the
+                model's own, accuracy takes the place of the model's metrics.
+            optimizer: an optimizer or its name; by default one like the model's own. Its learning
+                rate is the present one: Keras keeps no record of where a callback took it from.
 
         Raises:
-            ValueError: if there is no loss or no optimizer, or the loss wants one-hot labels.
+            ValueError: if there is no loss or no optimizer, the loss wants one-hot labels, or the
+                optimizer leaves out variables of another model from its weight decay.
         """
+        metrics = _metrics_config(model) if loss is None else None
         loss = getattr(model, "loss", None) if loss is None else loss
         optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         for name, value in (("loss", loss), ("optimizer", optimizer)):
@@ -49,13 +55,15 @@ class Recipe:
                     f"model, or {name}=... . Received: neither."
                 )
         _check_loss(loss)
-        optimizer = keras.optimizers.serialize(keras.optimizers.get(optimizer))
-        return cls(loss, optimizer, _metrics_config(model))
+        return cls(loss, *_optimizer_config(optimizer, metrics))
 
     def compile(self, model: keras.Model, *, jit_compile: bool | str = "auto") -> None:
         """Compiles a model with a fresh optimizer and fresh metrics of this recipe."""
+        optimizer = keras.optimizers.deserialize(self.optimizer)
+        if self.no_decay:
+            optimizer.exclude_from_weight_decay(var_names=[self.no_decay])
         model.compile(
-            optimizer=keras.optimizers.deserialize(self.optimizer),
+            optimizer=optimizer,
             loss=self.loss,
             metrics=_fresh_metrics(self.metrics, model.name),
             jit_compile=jit_compile,
@@ -112,14 +120,29 @@ def finish(student: keras.Model, original: keras.Model) -> keras.Model:
         original: the model that it came from.
 
     Returns:
-        A plain Keras model that loads without this package. If the original is not compiled,
-        neither is the result.
+        A plain Keras model that loads without this package. If the original is not compiled with
+        an optimizer and a loss, the result is not compiled. Loss weights and weighted metrics are
+        not carried over.
     """
-    if getattr(original, "optimizer", None) is None:
+    if getattr(original, "optimizer", None) is None or original.loss is None:
         return copy(student)
-    Recipe.of(original).compile(student, jit_compile=original.jit_compile)
+    own = _optimizer_config(original.optimizer, _metrics_config(original))
+    Recipe(original.loss, *own).compile(student, jit_compile=original.jit_compile)
     student.optimizer.build(student.trainable_variables)  # so that saving keeps it whole
     return student
+
+
+def _optimizer_config(optimizer: Any, metrics: Any) -> tuple[dict[str, Any], Any, str | None]:
+    """Returns an optimizer's config, the metrics, and what weight decay leaves out by name."""
+    optimizer = keras.optimizers.get(optimizer)
+    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    if getattr(optimizer, "_exclude_from_weight_decay", None):
+        raise ValueError(
+            "optimizer: its weight decay leaves out variables of another model. Expected: "
+            "exclude_from_weight_decay(var_names=[...]). Received: var_list=[...]."
+        )
+    config = keras.optimizers.serialize(optimizer)
+    return config, metrics, None if pattern is None else pattern.pattern
 
 
 def _check_loss(loss: Any) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from tfunlearn import audit
+from tfunlearn import audit, metrics, models
 from tfunlearn.audit import outputs
 from tfunlearn.data import ForgetSplit
 from tfunlearn.report import AuditReport
@@ -289,3 +289,33 @@ def test_models_of_one_architecture_share_one_copy(models, model, split, monkeyp
         expected = logits_by_hand(net, features)
         np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
     assert made == [models["original"], soft, models["tuned"]]
+
+
+def test_pixels_for_a_model_of_normalised_inputs_are_refused():
+    pixels = np.arange(160, dtype="uint8").reshape(40, 4)
+    y = np.arange(40) % 2
+    split = ForgetSplit.by_index(pixels, y, forget=range(10), test=(pixels, y))
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="8-bit pixels and the model has no preprocessing"):
+        audit.compare({"original": net, "retrained": models.copy(net)}, split)
+
+
+def test_models_with_different_statistics_are_each_run_with_their_own():
+    numbers = np.random.default_rng(0)
+    x, y = numbers.normal(size=(60, 4)).astype("float32"), np.arange(60) % 2
+    split = ForgetSplit.by_index(x, y, forget=range(20), test=(x, y))
+
+    def adapted(data):
+        norm = keras.layers.Normalization(name="norm")
+        norm.adapt(data)
+        stack = [keras.Input((4,)), norm, keras.layers.Dense(2, name="d")]
+        net = keras.Sequential(stack, name="same")
+        net.set_weights([*net.get_weights()[:-2], np.eye(4, 2), np.zeros(2)])
+        return net
+
+    nets = {"original": adapted(x), "retrained": adapted(5 * x + 3)}
+    together = audit.compare(nets, split)
+    for name, net in nets.items():
+        scores = keras.ops.convert_to_numpy(net(x[:20]))
+        expected = metrics.cross_entropy(y[:20], scores).mean()
+        assert together.value(name, "forget_loss") == pytest.approx(expected, rel=1e-5)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfunlearn.data.labels import check_ids, check_labels, check_seed
+from tfunlearn.data.labels import check_ids, check_labels
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "uint64", "int64"])
@@ -78,14 +78,3 @@ def test_bad_ids(ids, error, words):
         check_ids(ids, count=8, name="mine")
     for word in ["mine", *words]:
         assert word in str(caught.value)
-
-
-@pytest.mark.parametrize("seed", [0, 3, np.int64(5)])
-def test_good_seeds(seed):
-    check_seed(seed)
-
-
-@pytest.mark.parametrize("seed", [-1, None, 0.5, "0"])
-def test_bad_seeds(seed):
-    with pytest.raises(ValueError, match=r"seed: .* at least 0"):
-        check_seed(seed)

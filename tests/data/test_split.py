@@ -430,3 +430,10 @@ def test_repr():
         "ForgetSplit(index: forget=6, retain=54, test=9, forget fraction 10.0%, "
         "classes=3, forget per class 0-5)"
     )
+
+
+def test_held_out_pixels_beside_normalised_training_data_are_refused():
+    pixels = np.arange(40, dtype="uint8").reshape(10, 4)
+    y = np.arange(10) % 2
+    with pytest.raises(ValueError, match=r"test: its inputs must be on the scale .* float32"):
+        ForgetSplit.by_index(pixels.astype("float32"), y, forget=[0], test=(pixels, y))

@@ -1,8 +1,11 @@
 import json
 
+import keras
 import numpy as np
 import pytest
 
+from tfunlearn import models
+from tfunlearn.data import ForgetSplit, datasets
 from tfunlearn.experiments import cifar10_confuser as experiment
 from tfunlearn.report import AuditReport
 
@@ -26,6 +29,46 @@ def test_unknown_rows_are_refused_before_anything_is_made(tmp_path):
 
 def test_the_notebooks_own_loss_weight_is_the_mean_of_its_class_weights():
     assert np.mean(experiment.CLASS_WEIGHTS) == pytest.approx(0.55)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The experiment on digits with a small network in the place of ResNet50."""
+    (x, y), (x_test, y_test) = datasets.load("digits")
+    x, x_test = (pixels[..., None].astype("float32") / 128 - 1 for pixels in (x, x_test))
+    split = ForgetSplit.random(x[:200], y[:200], test=(x_test, y_test), num_classes=10)
+
+    def network(weights, seed):
+        net = keras.Sequential([models.small_cnn(seed=seed), keras.layers.Softmax()])
+        net.compile("adam", keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
+        return net
+
+    monkeypatch.setattr(experiment, "make_split", lambda *args: split)
+    monkeypatch.setattr(experiment.models, "resnet50_classifier", network)
+    return {"epochs": 1, "say": None, "rows": ["finetune", "confuser-relative-0.3"]}
+
+
+def test_the_report_is_kept_and_made_again_when_it_must_be(small, tmp_path):
+    report = experiment.cifar10_confuser(tmp_path, **small)
+    again = experiment.cifar10_confuser(tmp_path, **small)
+    assert [row.values for row in again.rows] == [row.values for row in report.rows]
+    (tmp_path / "report.html").unlink()
+    experiment.cifar10_confuser(tmp_path, **small)
+    assert (tmp_path / "report.html").is_file()
+    (tmp_path / "report.json").write_text('{"half":')
+    assert len(experiment.cifar10_confuser(tmp_path, **small).rows) == 4
+    assert len(AuditReport.load(tmp_path / "report.json").rows) == 4
+    fewer = experiment.cifar10_confuser(tmp_path, **{**small, "rows": ["finetune"]})
+    assert [row.name for row in fewer.rows] == ["original", "retrained", "finetune"]
+
+
+def test_a_row_that_diverges_is_named_and_the_others_stand(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(experiment.ROWS, "confuser-relative-0.3", {"stddev": 1e30})
+    report = experiment.cifar10_confuser(tmp_path, **small)
+    assert [row.name for row in report.rows] == ["original", "retrained", "finetune"]
+    assert any(
+        note.startswith("confuser-relative-0.3: failed: training diverged") for note in report.notes
+    )
 
 
 @pytest.mark.data

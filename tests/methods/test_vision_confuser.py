@@ -122,3 +122,8 @@ def test_other_options_are_refused(net, split, options, message):
 def test_a_model_without_convolutions_is_refused(dropout_net, split):
     with pytest.raises(ValueError, match=r"Conv2D.*matches no layer.*kinds with weights: Dense"):
         methods.vision_confuser(dropout_net, split)
+
+
+def test_an_optimizer_and_a_learning_rate_are_one_too_many(net, split):
+    with pytest.raises(ValueError, match="learning_rate: expected an optimizer or a learning rate"):
+        methods.vision_confuser(net, split, optimizer="adam", learning_rate=0.1)

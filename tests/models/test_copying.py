@@ -401,3 +401,19 @@ def test_example_batches():
     ids = example_batch(tokens())
     assert (ids.dtype, ids.shape) == (np.int32, (2, 32))
     assert set(np.unique(ids)) == {0, 1}
+
+
+def test_the_seed_reaches_dropout_with_a_seed_of_its_own():
+    net = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.5, seed=11)])
+    x = np.ones((1, 64), "float32")
+
+    def mask(seed):
+        return keras.ops.convert_to_numpy(models.copy(net, seed=seed)(x, training=True)).tobytes()
+
+    assert mask(1) == mask(1) != mask(2)
+
+
+def test_a_copy_keeps_the_seeds_of_initial_weights():
+    start = keras.initializers.RandomNormal(seed=5)
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer=start)])
+    assert models.copy(net, seed=1).get_config() == net.get_config()

@@ -184,3 +184,12 @@ def test_unbuilt_and_foreign_models(ask):
         ask(keras.Sequential([L.Dense(3)]))
     with pytest.raises(TypeError, match=r"model: expected a keras\.Model.*str"):
         ask("model")
+
+
+def test_softmax_before_a_linear_activation_gives_no_logits():
+    head = [keras.Input((4,)), keras.layers.Dense(3, activation="softmax")]
+    assert models.gives_logits(keras.Sequential([*head[:1], keras.layers.Dense(3)]))
+    assert not models.gives_logits(keras.Sequential(head))
+    assert not models.gives_logits(
+        keras.Sequential([*head, keras.layers.Activation("linear", dtype="float32")])
+    )

@@ -15,8 +15,10 @@ from tfunlearn.audit.measure import Measured, measure
 from tfunlearn.audit.outputs import Reader
 from tfunlearn.audit.rows import RowMaker
 from tfunlearn.data import ForgetSplit
+from tfunlearn.methods.checks import check_inputs
 from tfunlearn.models import num_classes
 from tfunlearn.report import AuditReport
+from tfunlearn.seeds import check_seed
 
 __all__ = ["compare"]
 
@@ -59,6 +61,7 @@ def compare(
             negative or of an unknown model, or the outputs of a reference or of the original
             are not finite.
     """
+    check_seed(seed)
     _check_models(models, split)
     references = _references(models, reference, original)
     times = _times(models, seconds)
@@ -98,6 +101,7 @@ def _check_models(models: Mapping[str, keras.Model], split: ForgetSplit) -> None
                 f"Expected {split.num_classes} classes. Received {found} from {name!r}. "
                 "If the split counts too few, give it num_classes."
             )
+        check_inputs(model, split)
 
 
 def _references(

@@ -84,9 +84,12 @@ class Reader:
 def _config(model: keras.Model) -> Any:
     """Returns what tells architectures apart; None if that is not known for sure.
 
-    A subclassed model may hide more than its config says, and some configs cannot be written.
+    A subclassed model may hide more than its config says, some configs cannot be written, and a
+    Normalization layer computes with constants that setting weights does not reach.
     """
     if not getattr(model, "inputs", None) or not type(model).__module__.startswith("keras."):
+        return None
+    if any(isinstance(layer, keras.layers.Normalization) for layer in models.iter_layers(model)):
         return None
     try:
         return type(model), model.to_json(), [tuple(weight.shape) for weight in model.weights]

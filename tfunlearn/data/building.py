@@ -48,6 +48,11 @@ def _held_out_source(data: Any, role: str, train: Source) -> Source:
         source = StreamSource(data, name=role)
     else:
         raise TypeError(f"{role}: expected (x, y). Received: {type(data).__name__}.")
+    if "uint8" in (source.dtype, train.dtype) and source.dtype != train.dtype:
+        raise ValueError(
+            f"{role}: its inputs must be on the scale of the training inputs. "
+            f"Expected: {train.dtype}. Received: {source.dtype}; normalise both alike, or neither."
+        )
     if not _same_shape(source.shape, train.shape):
         raise ValueError(
             f"{role}: its inputs must have the shape of the training inputs. "

@@ -90,9 +90,3 @@ def check_ids(ids: Any, count: int, name: str = "forget") -> np.ndarray:
             f"Received: all {count}."
         )
     return ordered
-
-
-def check_seed(seed: Any) -> None:
-    """Raises unless a seed is a whole number of at least 0."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed: expected a whole number of at least 0. Received: {seed!r}.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfunlearn.data.labels import check_seed
 from tfunlearn.data.sources import Source
+from tfunlearn.seeds import check_seed
 
 if TYPE_CHECKING:
     import tensorflow as tf

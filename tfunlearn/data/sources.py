@@ -271,7 +271,7 @@ def _example_spec(dataset: Any, name: str) -> Any:
     if label.rank is None or not (label.rank == 0 or (label.rank == 1 and label[0] == 1)):
         raise ValueError(
             f"{name}: expected single examples with scalar labels. Received labels of shape "
-            f"{label}; if these are batches, pass dataset.unbatch()."
+            f"{label}; if these are batches, pass dataset.unbatch(), if one-hot, map tf.argmax."
         )
     return spec[0]
 

@@ -9,6 +9,7 @@ import numpy as np
 from tfunlearn.data.building import build, share_of_classes
 from tfunlearn.data.roles import Arrays, Roles
 from tfunlearn.data.sources import ArraySource, StreamSource
+from tfunlearn.seeds import check_seed
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -103,6 +104,7 @@ class ForgetSplit(Roles):
             ValueError: if the share is not inside (0, 1) or comes to no example, and as
                 ``by_index``.
         """
+        check_seed(seed)
         if not 0 < fraction < 1:
             raise ValueError(f"fraction: expected a share inside (0, 1). Received: {fraction}.")
         numbers = np.random.default_rng(seed)
@@ -143,6 +145,7 @@ class ForgetSplit(Roles):
         Raises:
             ValueError: if a class does not occur, and as ``by_index``.
         """
+        check_seed(seed)
         if not 0 < fraction <= 1:
             raise ValueError(f"fraction: expected a share inside (0, 1]. Received: {fraction}.")
         wanted = np.unique(np.asarray(classes))

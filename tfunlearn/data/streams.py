@@ -42,9 +42,9 @@ def batches(
 
 def pairs(
     split: ForgetSplit,
-    *,
     batch_size: int = 128,
     anchor: Literal["forget", "retain"] = "retain",
+    *,
     seed: int = 0,
 ) -> Any:
     """Returns shuffled batches that hold a forget part and a retain part side by side.

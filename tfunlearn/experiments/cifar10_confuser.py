@@ -1,5 +1,6 @@
 """The CIFAR-10 notebook: a ResNet50, a tenth of its images forgotten, four ways to confuse it."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -10,6 +11,7 @@ import numpy as np
 
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit, Normalizer, datasets
+from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import SEED_STEP, Stages, read_json, write_json
 from tfunlearn.losses import WeightedSparseCategoricalCrossentropy
 from tfunlearn.report import AuditReport
@@ -56,17 +58,19 @@ def cifar10_confuser(
         say: called with each line of progress.
 
     Returns:
-        The report; it is also written to ``out``.
+        The report; it is also written to ``out``. A row whose training diverges is absent, with
+        the reason in the notes.
 
     Raises:
         FileNotFoundError: if the data is not there.
         ValueError: if a row is unknown.
     """
     plan = {row: parse_row(row, epochs) for row in rows}
+    out = writable_folder(out)
     split = make_split(data_dir, seed, forget_fraction, limit)
     weights = _backbone_weights(data_dir)
     common = {"experiment": "cifar10-confuser", "seed": seed, "split": split.fingerprint()}
-    stages = Stages(pathlib.Path(out) / "stages", common, say)
+    stages = Stages(out / "stages", common, say)
     fit = {"batch_size": 128, "verbose": verbose}
 
     def start(number: int) -> keras.Model:
@@ -82,17 +86,21 @@ def cifar10_confuser(
         ),
         own,
     )
+    failed: dict[str, str] = {}
     for row, (name, passes) in plan.items():
-        made[row] = stages.model(
-            f"{name}-{passes}",
-            lambda name=name, passes=passes: _unlearn(
-                original, split, name, seed=seed, epochs=passes, **fit
-            ),
-            {"epochs": passes, "options": ROWS[name]},
-        )
+        try:
+            made[row] = stages.model(
+                f"{name}-{passes}",
+                lambda name=name, passes=passes: _unlearn(
+                    original, split, name, seed=seed, epochs=passes, **fit
+                ),
+                {"epochs": passes, "options": ROWS[name]},
+            )
+        except RuntimeError as error:  # a row that diverges is a result, not the end
+            failed[row] = " ".join(str(error).split())
     files = {row: "-".join(map(str, plan[row])) if row in plan else row for row in made}
     seconds = {row: stages.seconds[file] for row, file in files.items()}
-    return _report(pathlib.Path(out), made, split, seconds, common, say)
+    return _report(out, made, split, seconds, failed, common, say)
 
 
 def parse_row(row: str, epochs: int) -> tuple[str, int]:
@@ -124,6 +132,7 @@ def _report(
     made: dict[str, keras.Model],
     split: ForgetSplit,
     seconds: dict[str, float],
+    failed: dict[str, str],
     common: dict[str, Any],
     say: Callable[[str], None] | None,
 ) -> AuditReport:
@@ -133,9 +142,13 @@ def _report(
     """
     from tfunlearn import audit
 
-    path, note, wanted = out / "report.json", out / "stages" / "report.json", {**common, **seconds}
-    if path.is_file() and read_json(note) == wanted:
-        return AuditReport.load(path)
+    path, page, note = out / "report.json", out / "report.html", out / "stages" / "report.json"
+    wanted = {**common, "rows": [[row, taken] for row, taken in seconds.items()], "failed": failed}
+    if page.is_file() and read_json(note) == wanted:
+        try:
+            return AuditReport.load(path)
+        except (OSError, ValueError):  # damaged, or of another version: measured again
+            pass
     if say is not None:
         say(f"report: measuring {len(made)} models")
     report = audit.compare(
@@ -145,7 +158,9 @@ def _report(
         title="CIFAR-10, ResNet50: the vision confuser",
         seed=common["seed"],
     )
-    report.to_html(out / "report.html")
+    failures = [f"{row}: failed: {reason}" for row, reason in failed.items()]
+    report = dataclasses.replace(report, notes=(*failures, *report.notes))
+    report.to_html(page)
     report.save(path)
     write_json(note, wanted)
     return report
@@ -157,7 +172,8 @@ def make_split(
     """Returns normalised CIFAR-10 with a random forget set, the test images as test role."""
     (x, y), (x_test, y_test) = datasets.load("cifar10", data_dir)
     if limit is not None:
-        x, y, x_test, y_test = x[:limit], y[:limit], x_test[: limit // 5], y_test[: limit // 5]
+        held_out = max(1, limit // 5)
+        x, y, x_test, y_test = x[:limit], y[:limit], x_test[:held_out], y_test[:held_out]
     normalize = Normalizer.named("cifar10")
     return ForgetSplit.random(
         normalize(x),

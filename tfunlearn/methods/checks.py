@@ -3,9 +3,9 @@
 import keras
 
 from tfunlearn.data import ForgetSplit
-from tfunlearn.data.labels import check_seed
 from tfunlearn.models import iter_layers, num_classes
 from tfunlearn.models.copying import require_built
+from tfunlearn.seeds import check_seed
 
 
 def check(
@@ -37,10 +37,10 @@ def check(
             "split: its labels must be classes of the model. "
             f"Expected: labels below {classes}. Received: labels up to {split.num_classes - 1}."
         )
-    _check_inputs(model, split)
+    check_inputs(model, split)
 
 
-def _check_inputs(model: keras.Model, split: ForgetSplit) -> None:
+def check_inputs(model: keras.Model, split: ForgetSplit) -> None:
     """Raises if inputs do not fit, or are pixels where the model takes normalised numbers."""
     shape = model.input_shape[1:] if getattr(model, "inputs", None) else None
     if isinstance(shape, tuple) and not _fits(shape, split.input_shape):

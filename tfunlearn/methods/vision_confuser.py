@@ -30,7 +30,7 @@ def vision_confuser(
     layers: LayerFilter = keras.layers.Conv2D,
     bias: bool = False,
     class_weights: Sequence[float] | None = None,
-    learning_rate: float = 0.01,
+    learning_rate: float | None = None,
     schedule: Literal["constant", "cosine"] = "constant",
 ) -> keras.Model:
     """Adds noise to the convolutions of the original, then trains it on the retain set.
@@ -53,15 +53,15 @@ def vision_confuser(
             convolution alone.
         bias: noise the biases of these layers as well.
         class_weights: weight of each class in the loss; by default 1 each.
-        learning_rate: learning rate of the default optimizer.
+        learning_rate: learning rate of the default optimizer; by default 0.01.
         schedule: ``"constant"``, or ``"cosine"`` to lower the learning rate from epoch to epoch.
 
     Returns:
         The unlearned model. Costs ``epochs`` passes over the retain set.
 
     Raises:
-        ValueError: if no layer matches, both a loss and class weights are given, the schedule is
-            unknown, or as ``finetune``.
+        ValueError: if no layer matches, both a loss and class weights or both an optimizer and a
+            learning rate are given, the schedule is unknown, or as ``finetune``.
         RuntimeError: if the training diverged.
 
     Reference: third place of the NeurIPS 2023 unlearning competition, "Confuse Weights" in Cadet
@@ -77,13 +77,19 @@ def vision_confuser(
             "class_weights: expected a loss or class weights. Received both; "
             "put the weights into the loss."
         )
+    if optimizer is not None and learning_rate is not None:
+        raise ValueError(
+            "learning_rate: expected an optimizer or a learning rate. Received both; "
+            "put the learning rate into the optimizer."
+        )
     if schedule not in ("constant", "cosine"):
         raise ValueError(f"schedule: expected 'constant' or 'cosine'. Received: {schedule!r}.")
     noise = WeightNoise(stddev, layers=layers, relative=relative, bias=bias, seed=seed)
     if loss is None:
         loss = _cross_entropy(model, class_weights)
     if optimizer is None:
-        optimizer = keras.optimizers.SGD(learning_rate, momentum=0.9, weight_decay=5e-4)
+        rate = 0.01 if learning_rate is None else learning_rate
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, weight_decay=5e-4)
     own = [noise, *([_cosine(epochs)] if schedule == "cosine" else [])]
     return finetune(
         model,

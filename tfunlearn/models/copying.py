@@ -7,6 +7,7 @@ import numpy as np
 
 from tfunlearn.models.seeding import seeded
 from tfunlearn.models.walk import iter_layers
+from tfunlearn.seeds import check_seed
 
 
 def copy(model: keras.Model, *, seed: int | None = None) -> keras.Model:
@@ -17,7 +18,8 @@ def copy(model: keras.Model, *, seed: int | None = None) -> keras.Model:
 
     Args:
         model: a built Keras model: Sequential, Functional, or subclassed with ``get_config``.
-        seed: seed of the twin's dropout masks; None draws one.
+        seed: seed of the twin's dropout masks, also of layers with a seed of their own; None
+            keeps those and draws the others.
 
     Returns:
         The twin, uncompiled, with the same ``trainable`` flags. Costs one forward pass of a batch.
@@ -35,7 +37,15 @@ def copy(model: keras.Model, *, seed: int | None = None) -> keras.Model:
         (False, True)
     """
     require_built(model)
-    twin = _from_config(model, model.get_config, seed)
+    if seed is not None:
+        check_seed(seed)
+
+    def config() -> dict[str, Any]:
+        if seed is None:
+            return model.get_config()
+        return _reseed(model.get_config(), np.random.default_rng(seed), initializers=False)
+
+    twin = _from_config(model, config, seed)
     twin.set_weights(model.get_weights())
     _finalize_statistics(twin)
     _copy_trainable(model, twin)
@@ -48,7 +58,8 @@ def reinitialized(model: keras.Model, *, seed: int) -> keras.Model:
     """Returns an uncompiled model of the same architecture with freshly drawn weights.
 
     Weights that training never moved are kept: those of frozen layers (``trainable=False``) and
-    the statistics of ``keras.layers.Normalization``. Seeds written into the model's initializers
+    the statistics of ``keras.layers.Normalization``, which were taken from all the data that it
+    was adapted to. Seeds written into the model's initializers
     are replaced, so that two seeds give two models.
 
     Args:
@@ -70,6 +81,7 @@ def reinitialized(model: keras.Model, *, seed: int) -> keras.Model:
         True
     """
     require_built(model)
+    check_seed(seed)
     numbers = np.random.default_rng(seed)
     fresh = _from_config(model, lambda: _reseed(model.get_config(), numbers), seed)
     _copy_trainable(model, fresh)
@@ -173,17 +185,25 @@ def _copy_trainable(model: keras.Model, twin: keras.Model) -> None:
             new.trainable = old.trainable
 
 
-def _reseed(config: Any, numbers: np.random.Generator) -> Any:
-    """Returns a config in which every written-out seed is replaced by a drawn one."""
+def _reseed(config: Any, numbers: np.random.Generator, *, initializers: bool = True) -> Any:
+    """Returns a config in which every written-out seed is replaced by a drawn one.
+
+    Args:
+        config: the config, or a part of it.
+        numbers: where the seeds are drawn from.
+        initializers: replace the seeds of initial weights too, not only those of dropout.
+    """
     if isinstance(config, dict):
         return {
             key: int(numbers.integers(2**31 - 1))
             if key == "seed" and isinstance(value, int)
-            else _reseed(value, numbers)
+            else value
+            if key.endswith("_initializer") and not initializers
+            else _reseed(value, numbers, initializers=initializers)
             for key, value in config.items()
         }
     if isinstance(config, list | tuple):
-        return type(config)(_reseed(value, numbers) for value in config)
+        return type(config)(_reseed(part, numbers, initializers=initializers) for part in config)
     return config
 
 

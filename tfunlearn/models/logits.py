@@ -60,7 +60,10 @@ def gives_logits(model: keras.Model) -> bool:
         True
     """
     require_built(model)
-    return _activation(_last_layer(model)[1]) is keras.activations.linear
+    if _activation(_last_layer(model)[1]) is keras.activations.softmax:
+        return False
+    scores = keras.tree.flatten(model(example_batch(model), training=False))[0]
+    return not _probabilities(keras.ops.convert_to_numpy(scores))
 
 
 def num_classes(model: keras.Model) -> int:
@@ -121,14 +124,18 @@ def _checked(twin: keras.Model, model: keras.Model) -> keras.Model:
         for part in (scores, given, keras.ops.softmax(scores))
     )
     unchanged = np.allclose(scores, given, atol=1e-5)
-    still = (scores >= 0).all() and np.allclose(scores.sum(-1), 1, atol=1e-3)
-    if still or not (unchanged or np.allclose(softmax, given, atol=1e-2)):
+    if _probabilities(scores) or not (unchanged or np.allclose(softmax, given, atol=1e-2)):
         raise ValueError(
             "model: its logits cannot be read. Expected: a softmax as the very last step, in a "
             "layer of its own or as the activation of the last layer. Received: a model whose "
             "output without it is still a row of probabilities, or something else."
         )
     return twin
+
+
+def _probabilities(scores: np.ndarray) -> bool:
+    """Tells whether every row of scores could be probabilities."""
+    return bool((scores >= 0).all() and np.allclose(scores.sum(-1), 1, atol=1e-3))
 
 
 def _last_layer(model: keras.Model) -> tuple[keras.Model, keras.layers.Layer]:
