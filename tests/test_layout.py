@@ -13,7 +13,7 @@ PACKAGE = pathlib.Path(tfunlearn.__file__).parent
 ORDER = [
     {"_version", "seeds"},
     {"data", "models", "metrics"},
-    {"losses", "callbacks", "optimizers"},
+    {"losses", "callbacks", "masking", "gradients"},
     {"training"},
     {"methods"},
     {"report"},

@@ -97,6 +97,59 @@ def weighted_sparse_categorical_crossentropy(
     return losses * ops.take(weights, y_true)
 
 
+def cross_entropy(y_true: Any, logits: Any) -> Any:
+    """Returns ``-log softmax(logits)[y]`` for each example.
+
+    Args:
+        y_true: integer labels ``(batch,)`` or ``(batch, 1)``.
+        logits: logits ``(batch, classes)``.
+
+    Returns:
+        A float tensor ``(batch,)``.
+
+    Raises:
+        ValueError: if labels have another shape.
+    """
+    logits = ops.convert_to_tensor(logits)
+    labels = _flat_labels(y_true, logits)
+    return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
+def kl_divergence(target_logits: Any, logits: Any, temperature: float = 1.0) -> Any:
+    """Returns ``T^2 KL(softmax(target / T) || softmax(logits / T))`` for each example.
+
+    The divergence that distillation minimises over ``logits``; no gradient flows into the target.
+
+    Args:
+        target_logits: logits of the teacher, ``(batch, classes)``.
+        logits: logits of the student, ``(batch, classes)``.
+        temperature: T, positive; above 1 it evens out both distributions.
+
+    Returns:
+        A float tensor ``(batch,)``, at least 0 up to rounding.
+
+    Reference: Hinton et al., 2015, "Distilling the Knowledge in a Neural Network",
+    arXiv 1503.02531, section 2.
+    Deviation: none known.
+    """
+    target = ops.log_softmax(ops.stop_gradient(target_logits) / temperature)
+    given = ops.log_softmax(logits / temperature)
+    return temperature**2 * ops.sum(ops.exp(target) * (target - given), axis=-1)
+
+
+def soft_cross_entropy(target: Any, logits: Any) -> Any:
+    """Returns ``-sum_c target[c] log softmax(logits)[c]`` for each example.
+
+    Args:
+        target: probabilities ``(batch, classes)``; no gradient flows into them.
+        logits: logits ``(batch, classes)``.
+
+    Returns:
+        A float tensor ``(batch,)``.
+    """
+    return -ops.sum(ops.stop_gradient(target) * ops.log_softmax(logits), axis=-1)
+
+
 def _flat_labels(y_true: Any, y_pred: Any) -> Any:
     """Returns labels as int32 ``(batch,)``, or raises where a broadcast would follow."""
     y_true = ops.convert_to_tensor(y_true)

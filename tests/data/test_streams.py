@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfunlearn import data
 from tfunlearn.data import sources
-from tfunlearn.data.streams import ArrayBatches, PairBatches, batches, pairs
+from tfunlearn.data.streams import ArrayBatches, NamedBatches, batches, pairs
 
 ROLES = ("forget", "retain", "test")
 
@@ -295,7 +295,7 @@ def test_elsewhere_pairs_are_the_same(monkeypatch, anchor, batch_size):
     expected = pairs(split, batch_size=batch_size, anchor=anchor, seed=6)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     made = pairs(split, batch_size=batch_size, anchor=anchor, seed=6)
-    assert isinstance(made, PairBatches)
+    assert isinstance(made, NamedBatches)
     assert len(made) == expected.cardinality()
     for _ in range(3):
         assert listed_pairs(made) == listed_pairs(expected)

@@ -1,12 +1,15 @@
 """Reading a split: which examples a role holds, as arrays, as labels and as batches."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from tfunlearn.data.labels import check_labels
 from tfunlearn.data.sources import Source
 from tfunlearn.seeds import check_seed
 
@@ -113,6 +116,41 @@ class Roles:
         return batches.map(transform, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
             tf.data.AUTOTUNE
         )
+
+    def relabelled(self, role: str, labels: Any) -> "Self":
+        """Returns a split with the same examples and other labels of one role.
+
+        Args:
+            role: the role whose labels change.
+            labels: integer labels in the order of the role's ids, ``(N,)`` or ``(N, 1)``, below
+                ``num_classes``.
+
+        Raises:
+            TypeError: if labels are not integers.
+            ValueError: if they are of another length, one-hot, negative or too large.
+
+        Example:
+            >>> import numpy as np
+            >>> from tfunlearn.data import by_index
+            >>> x, y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
+            >>> split = by_index(x, y, forget=[1, 2], test=(x, y))
+            >>> split.relabelled("forget", [0, 1]).labels("forget").tolist()
+            [0, 1]
+        """
+        source, ids = self.source(role), self.ids[role]
+        labels = check_labels(labels, len(ids), "labels")
+        if labels.max() >= self.num_classes:
+            raise ValueError(
+                "labels: class ids must be below num_classes. "
+                f"Expected: at most {self.num_classes - 1}. Received: {labels.max()}."
+            )
+        y = source.y.copy()
+        y[ids] = labels
+        changed = source.relabelled(y)
+        if role in self._held_out:
+            held_out = MappingProxyType({**self._held_out, role: changed})
+            return dataclasses.replace(self, _held_out=held_out)
+        return dataclasses.replace(self, _train=changed)
 
     def fingerprint(self) -> str:
         """Returns a sha256 of the ids and labels of every role, as hexadecimal text."""

@@ -1,6 +1,7 @@
 """Where a role's examples come from: arrays in memory, or a stream read again at each pass."""
 
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,10 @@ class ArraySource:
             return True
         blocks = np.array_split(ids, max(1, len(ids) // 4096))
         return all(np.isfinite(self.x[block]).all() for block in blocks)
+
+    def relabelled(self, y: np.ndarray) -> "ArraySource":
+        """Returns the same inputs, shared, with other labels."""
+        return ArraySource(self.x, y)
 
     @cached_property
     def _tensors(self) -> tuple[Any, Any]:
@@ -150,6 +155,16 @@ class StreamSource:
     def all_finite(self, ids: np.ndarray) -> bool:
         """Tells whether the examples at some ids hold neither NaN nor infinity."""
         return bool(self._finite[ids].all())
+
+    def relabelled(self, y: np.ndarray) -> "StreamSource":
+        """Returns the same stream with other labels, looked up by position."""
+        import tensorflow as tf
+
+        table = tf.constant(y, tf.int64)
+        other = copy(self)
+        other._dataset = self._dataset.enumerate().map(lambda i, row: (row[0], table[i]))
+        other.y = y
+        return other
 
     def dataset(
         self,

@@ -12,7 +12,13 @@ _LANES = {"forget": 1, "retain": 0}  # the part of the seed that keeps the two o
 
 
 def batches(
-    split: ForgetSplit, role: str, *, batch_size: int = 128, shuffle: bool = False, seed: int = 0
+    split: ForgetSplit,
+    role: str,
+    *,
+    batch_size: int = 128,
+    shuffle: bool = False,
+    seed: int = 0,
+    named: bool = False,
 ) -> Any:
     """Returns a role as something ``model.fit``, ``evaluate`` and ``predict`` take.
 
@@ -27,6 +33,7 @@ def batches(
         batch_size: examples a batch.
         shuffle: another order at each epoch.
         seed: seed of the orders.
+        named: give ``({role: x}, {role: y})``, as ``pairs`` does for two roles.
 
     Returns:
         Batches ``(x, y)``.
@@ -35,9 +42,11 @@ def batches(
         ValueError: as ``split.dataset``.
     """
     if split.source(role).is_stream or keras.backend.backend() == "tensorflow":
-        return split.dataset(role, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        stream = split.dataset(role, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        return stream.map(lambda x, y: ({role: x}, {role: y})) if named else stream
     split.check(role, batch_size, seed)
-    return ArrayBatches(split, role, batch_size, shuffle, seed)
+    rows = ArrayBatches(split, role, batch_size, shuffle, seed)
+    return NamedBatches({role: rows}) if named else rows
 
 
 def pairs(
@@ -69,7 +78,7 @@ def pairs(
     other = "forget" if anchor == "retain" else "retain"
     needed = {anchor: split.size(anchor), other: split.size(anchor)}
     if not split.is_stream and keras.backend.backend() != "tensorflow":
-        return PairBatches(
+        return NamedBatches(
             {
                 role: ArrayBatches(split, role, batch_size, True, seed, needed[role], lane)
                 for role, lane in _LANES.items()
@@ -149,8 +158,8 @@ class ArrayBatches(keras.utils.PyDataset):
         self._order = self._ids[epoch_order(len(self._ids), self._needed, self._shuffle, key)]
 
 
-class PairBatches(keras.utils.PyDataset):
-    """Forget and retain batches side by side, from two ``ArrayBatches``.
+class NamedBatches(keras.utils.PyDataset):
+    """Batches of one or more roles side by side, from ``ArrayBatches``.
 
     Args:
         parts: role to its batches; all of the same length.

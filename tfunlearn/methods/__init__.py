@@ -8,6 +8,7 @@ from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.finetune import finetune
 from tfunlearn.methods.registry import Method, Unlearning, format_table
 from tfunlearn.methods.retrain import retrain
+from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.methods.vision_confuser import vision_confuser
 
 _RETAIN = frozenset({"retain"})
@@ -30,6 +31,7 @@ _TABLE = {
 
 __all__ = [
     "Method",
+    "Unlearner",
     "Unlearning",
     "describe",
     "finetune",

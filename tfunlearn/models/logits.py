@@ -8,7 +8,7 @@ import numpy as np
 from tfunlearn.models.copying import copy, example_batch, input_structure, require_built
 
 
-def logits_model(model: keras.Model) -> keras.Model:
+def logits_model(model: keras.Model, *, seed: int | None = None) -> keras.Model:
     """Returns an uncompiled copy of a classifier that gives logits in place of probabilities.
 
     Probabilities of a trained network saturate at 0 and 1; losses and margins need logits.
@@ -16,6 +16,7 @@ def logits_model(model: keras.Model) -> keras.Model:
     Args:
         model: a built classifier that ends in a layer with a linear or softmax activation, in an
             ``Activation("softmax")`` or in a ``Softmax`` layer. The head may be nested.
+        seed: seed of the copy's dropout masks, as in ``models.copy``.
 
     Returns:
         The copy. Its softmax is the model's output, or the model's output itself if that is linear.
@@ -31,7 +32,7 @@ def logits_model(model: keras.Model) -> keras.Model:
         >>> logits_model(keras.Sequential(head)).layers[-1].activation.__name__
         'linear'
     """
-    twin = copy(model)
+    twin = copy(model, seed=seed)
     owner, last = _last_layer(twin)
     if isinstance(last, keras.layers.Softmax):
         if owner is not twin:

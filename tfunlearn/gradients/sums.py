@@ -1,0 +1,259 @@
+"""Sums of gradients over batches, or over single examples without a loop over them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfunlearn.gradients.autodiff import compiled, gradient, vectorize
+
+Loss = Callable[[Any, Any], Any]
+Step = Callable[..., list[Any]]
+
+_POWERS: dict[str, Callable[[Any], Any]] = {
+    "identity": lambda value: value,
+    "square": ops.square,
+    "abs": ops.abs,
+}
+_MEMORY = 2**28  # bytes of per-example gradients that are held at once
+_FLUSH = 16  # steps that are summed in float32 before they are added up in float64
+
+
+def gradient_sum(
+    model: keras.Model,
+    batches: Any,
+    loss: Loss,
+    *,
+    of: Literal["identity", "square", "abs"] = "identity",
+    per: Literal["batch", "example"] = "batch",
+    jit_compile: bool | str = "auto",
+    chunk: int | None = None,
+) -> tuple[list[np.ndarray], int]:
+    """Sums a model's gradients, their squares or their absolute values over some data.
+
+    The model runs in inference mode and is not changed. One step is compiled at each call; a last
+    batch with fewer examples is filled up with examples that do not count.
+
+    Args:
+        model: a built model; frozen weights have no gradient here.
+        batches: ``(x, y)`` batches of arrays: a ``tf.data.Dataset``, a ``keras.utils.PyDataset``
+            such as ``data.batches`` gives, or any iterable. Read once.
+        loss: function of labels and outputs that returns the loss of each example, ``(batch,)``.
+        of: what is summed: the gradients, their squares, or their absolute values.
+        per: ``"batch"`` for the gradient of each batch's mean loss, so that squares depend on the
+            batch size; ``"example"`` for the gradient of each example, so that they do not.
+        jit_compile: True for XLA; ``"auto"`` leaves that to JAX alone.
+        chunk: examples whose gradients are computed together, with ``per="example"``; by default
+            what 256 MB hold.
+
+    Returns:
+        One float64 array for each of ``model.trainable_variables``, and the number of terms in
+        each sum: batches or examples.
+
+    Raises:
+        ValueError: if an option is none of its values, there are no batches, or the loss is not
+            one number per example.
+        RuntimeError: if a sum is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras import ops
+        >>> from tfunlearn import gradients, models
+        >>> net = models.mnist_dense(4, 3, seed=0)
+        >>> def loss(y, logits):
+        ...     return ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
+        >>> data = [(np.ones((2, 4), "float32"), np.array([0, 1]))]
+        >>> sums, terms = gradients.gradient_sum(net, data, loss, of="square", per="example")
+        >>> terms, sums[0].shape == net.trainable_variables[0].shape
+        (2, True)
+    """
+    if of not in _POWERS:
+        raise ValueError(f"of: expected 'identity', 'square' or 'abs'. Received: {of!r}.")
+    if per not in ("batch", "example"):
+        raise ValueError(f"per: expected 'batch' or 'example'. Received: {per!r}.")
+    alone = per == "example" and of != "identity"
+    size = _chunk(model, chunk) if alone else None
+    make = _example_step if alone else _batch_step
+    step = compiled(_added(make(model, loss, _POWERS[of], per == "batch")), jit_compile)
+    total = _Total(model)
+    terms = 0
+    for x, y, counts in _filled(batches, size):
+        total.add(step, x, y, counts)
+        terms += int(counts.sum()) if per == "example" else 1
+    return total.result(terms), terms
+
+
+def per_example(
+    model: keras.Model,
+    batches: Any,
+    loss: Loss,
+    *,
+    jit_compile: bool | str = "auto",
+    chunk: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Yields the gradient of each example as one flat float32 array, in the order of the batches.
+
+    Args:
+        model: a built model; frozen weights have no gradient here.
+        batches: as in ``gradient_sum``.
+        loss: as in ``gradient_sum``.
+        jit_compile: as in ``gradient_sum``.
+        chunk: examples whose gradients are computed together; by default what 256 MB hold.
+
+    Yields:
+        The gradients with respect to ``model.trainable_variables``, each flattened, joined.
+    """
+    values, others = _values(model)
+
+    def rows(values: list[Any], others: list[Any], x: Any, y: Any) -> Any:
+        parts = _rows(model, loss, values, others, x, y)
+        return ops.concatenate([ops.reshape(part, (len(x), -1)) for part in parts], axis=1)
+
+    step = compiled(rows, jit_compile)
+    for x, y, counts in _filled(batches, _chunk(model, chunk)):
+        yield from ops.convert_to_numpy(step(values, others, x, y))[: int(counts.sum())]
+
+
+class _Total:
+    """A sum over steps: a few in float32 where they are computed, then all in float64 here."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model, self._steps = model, 0
+        self._values, self._others = _values(model)
+        self._zeros = [ops.zeros(value.shape, "float32") for value in self._values]
+        self._recent = self._zeros
+        self._sums = [np.zeros(value.shape, "float64") for value in self._values]
+
+    def add(self, step: Step, x: Any, y: Any, counts: np.ndarray) -> None:
+        """Adds one step."""
+        self._recent = step(self._recent, self._values, self._others, x, y, counts)
+        self._steps += 1
+        if self._steps % _FLUSH == 0:
+            self._flush()
+
+    def result(self, terms: int) -> list[np.ndarray]:
+        """Returns the sums, checked."""
+        if not terms:
+            raise ValueError("batches: expected at least one batch. Received none.")
+        self._flush()
+        broken = [
+            variable.path
+            for variable, total in zip(self._model.trainable_variables, self._sums, strict=True)
+            if not np.isfinite(total).all()
+        ]
+        if broken:
+            raise RuntimeError(
+                "gradients: expected finite numbers. Received NaN or infinity for "
+                f"{len(broken)} of {len(self._sums)} weights, first {broken[0]!r}."
+            )
+        return self._sums
+
+    def _flush(self) -> None:
+        for total, recent in zip(self._sums, self._recent, strict=True):
+            total += ops.convert_to_numpy(recent)
+        self._recent = self._zeros
+
+
+def _added(step: Step) -> Step:
+    """Returns a step that adds what it computes to what there was."""
+
+    def add(recent: list[Any], *arguments: Any) -> list[Any]:
+        return [old + ops.cast(new, "float32") for old, new in zip(recent, step(*arguments))]
+
+    return add
+
+
+def _batch_step(model: keras.Model, loss: Loss, power: Callable, mean: bool) -> Step:
+    """Returns the step for the gradient of a batch's mean loss, or of the sum of its losses."""
+
+    def step(values: list[Any], others: list[Any], x: Any, y: Any, counts: Any) -> list[Any]:
+        def total(values: list[Any]) -> Any:
+            terms = _terms(model, loss, values, others, x, y) * counts
+            return ops.sum(terms) / (ops.sum(counts) if mean else 1.0)
+
+        return [power(part) for part in gradient(total, values)]
+
+    return step
+
+
+def _example_step(model: keras.Model, loss: Loss, power: Callable, mean: bool) -> Step:
+    """Returns the step that sums a power of each example's gradient."""
+
+    def step(values: list[Any], others: list[Any], x: Any, y: Any, counts: Any) -> list[Any]:
+        rows = [power(part) for part in _rows(model, loss, values, others, x, y)]
+        return [ops.tensordot(counts, part, axes=1) for part in rows]
+
+    return step
+
+
+def _rows(
+    model: keras.Model, loss: Loss, values: list[Any], others: list[Any], x: Any, y: Any
+) -> list[Any]:
+    """Returns the gradient of each example, stacked along a first axis."""
+
+    def one(x: Any, y: Any) -> list[Any]:
+        def total(values: list[Any]) -> Any:
+            return ops.sum(_terms(model, loss, values, others, x[None], y[None]))
+
+        return gradient(total, values)
+
+    return vectorize(one, (x, y))
+
+
+def _terms(
+    model: keras.Model, loss: Loss, values: list[Any], others: list[Any], x: Any, y: Any
+) -> Any:
+    """Returns the loss of each example under the given weights, in inference mode."""
+    outputs, _ = model.stateless_call(values, others, x, training=False)
+    terms = loss(y, outputs)
+    if tuple(terms.shape) != (x.shape[0],):
+        raise ValueError(
+            "loss: expected one number per example. "
+            f"Expected: shape ({x.shape[0]},). Received: shape {tuple(terms.shape)}."
+        )
+    return ops.cast(terms, "float32")
+
+
+def _values(model: keras.Model) -> tuple[list[Any], list[Any]]:
+    """Returns a model's trainable and its other weights as tensors."""
+    if not model.trainable_variables:
+        raise ValueError(
+            "model: expected at least one weight that is not frozen. Received: none of "
+            f"{len(model.weights)}."
+        )
+    pair = model.trainable_variables, model.non_trainable_variables
+    return tuple([ops.convert_to_tensor(weight) for weight in weights] for weights in pair)
+
+
+def _chunk(model: keras.Model, chunk: int | None) -> int:
+    """Returns how many examples' gradients are held at once."""
+    if chunk is None:
+        parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
+        return max(1, min(256, _MEMORY // (4 * max(1, parameters))))
+    if not isinstance(chunk, int | np.integer) or chunk < 1:
+        raise ValueError(f"chunk: expected a whole number of at least 1. Received: {chunk!r}.")
+    return int(chunk)
+
+
+def _filled(batches: Any, chunk: int | None) -> Iterator[tuple[Any, Any, np.ndarray]]:
+    """Yields ``(x, y, counts)`` of one size; counts are 0 for examples that only fill up."""
+    size = 0
+    for x, y in _read(batches):
+        size = max(size, len(x) if chunk is None else min(chunk, len(x)))
+        for start in range(0, len(x), size):
+            rows = np.arange(start, start + size)
+            counts = (rows < len(x)).astype("float32")
+            rows = np.minimum(rows, len(x) - 1)
+            yield x[rows], y[rows], counts
+
+
+def _read(batches: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Returns the batches of a dataset, or of any iterable, as arrays."""
+    if hasattr(batches, "as_numpy_iterator"):
+        return batches.as_numpy_iterator()
+    if isinstance(batches, keras.utils.PyDataset):
+        batches.on_epoch_begin()
+        return (batches[index] for index in range(len(batches)))
+    return ((np.asarray(x), np.asarray(y)) for x, y in batches)

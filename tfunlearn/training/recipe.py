@@ -1,0 +1,184 @@
+"""What a model is trained with: taken from the original, where it is not given."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+Loss = str | keras.losses.Loss | Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a model is trained with: loss, optimizer, metrics.
+
+    Attributes:
+        loss: loss on integer labels.
+        optimizer: config of the optimizer, from which a fresh one is made at each use.
+        metrics: config of the metrics, likewise.
+        no_decay: regular expression for the names that weight decay leaves out, if any.
+    """
+
+    loss: Any
+    optimizer: dict[str, Any]
+    metrics: Any
+    no_decay: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: keras.Model,
+        *,
+        loss: Loss | None = None,
+        optimizer: Any = None,
+        learning_rate: float | None = None,
+        scale: float = 1.0,
+    ) -> "Recipe":
+        """Takes the recipe from a model's compile state, where it is not given.
+
+        Args:
+            model: the original.
+            loss: loss on integer labels; by default the model's own. With another loss than the
+                model's own, accuracy takes the place of the model's metrics.
+            optimizer: an optimizer or its name; by default one like the model's own. Its learning
+                rate is the present one: Keras keeps no record of where a callback took it from.
+            learning_rate: learning rate of an optimizer like the model's own.
+            scale: where neither is given, the model's own learning rate is multiplied by this.
+
+        Raises:
+            ValueError: if there is no loss or no optimizer, the loss wants one-hot labels, the
+                optimizer leaves out variables of another model from its weight decay, or both an
+                optimizer and a learning rate are given.
+        """
+        metrics = metrics_config(model) if loss is None else None
+        loss = getattr(model, "loss", None) if loss is None else loss
+        _require("loss", loss)
+        _check_loss(loss)
+        config, pattern = optimizer_config(model, optimizer, learning_rate, scale)
+        return cls(loss, config, metrics, pattern)
+
+    def compile(self, model: keras.Model, *, jit_compile: bool | str = "auto") -> None:
+        """Compiles a model with a fresh optimizer and fresh metrics of this recipe."""
+        model.compile(
+            optimizer=_fresh_optimizer(self.optimizer, self.no_decay),
+            loss=self.loss,
+            metrics=_fresh_metrics(self.metrics, model.name),
+            jit_compile=jit_compile,
+        )
+
+
+def optimizer_like(
+    model: keras.Model,
+    *,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    scale: float = 1.0,
+) -> keras.optimizers.Optimizer:
+    """Returns a fresh optimizer: a copy of the given one, or one like the model's own.
+
+    Args:
+        model: the original.
+        optimizer: an optimizer or its name.
+        learning_rate: learning rate of an optimizer like the model's own.
+        scale: where neither is given, the model's own learning rate is multiplied by this.
+
+    Raises:
+        ValueError: as ``Recipe.of``.
+
+    Example:
+        >>> import keras
+        >>> from tfunlearn import models, training
+        >>> net = models.mnist_dense(4)
+        >>> net.compile(keras.optimizers.SGD(0.5, momentum=0.9), "mse")
+        >>> fresh = training.optimizer_like(net, scale=0.1)
+        >>> fresh.momentum, round(float(fresh.learning_rate), 3)
+        (0.9, 0.05)
+    """
+    return _fresh_optimizer(*optimizer_config(model, optimizer, learning_rate, scale))
+
+
+def optimizer_config(
+    model: keras.Model,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    scale: float = 1.0,
+) -> tuple[dict[str, Any], str | None]:
+    """Returns an optimizer's config, and what its weight decay leaves out by name."""
+    if optimizer is not None and learning_rate is not None:
+        raise ValueError(
+            "learning_rate: expected an optimizer or a learning rate. Received both; "
+            "put the learning rate into the optimizer."
+        )
+    own = optimizer is None
+    optimizer = getattr(model, "optimizer", None) if own else optimizer
+    _require("optimizer", optimizer)
+    optimizer = keras.optimizers.get(optimizer)
+    if getattr(optimizer, "_exclude_from_weight_decay", None):
+        raise ValueError(
+            "optimizer: its weight decay leaves out variables of another model. Expected: "
+            "exclude_from_weight_decay(var_names=[...]). Received: var_list=[...]."
+        )
+    config = keras.optimizers.serialize(optimizer)
+    if own and (learning_rate is not None or scale != 1.0):
+        rate = float(optimizer.learning_rate) * scale if learning_rate is None else learning_rate
+        innermost = config["config"]
+        while "inner_optimizer" in innermost:  # the wrapper of mixed precision
+            innermost = innermost["inner_optimizer"]["config"]
+        innermost["learning_rate"] = float(rate)
+    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    return config, None if pattern is None else pattern.pattern
+
+
+def _fresh_optimizer(config: dict[str, Any], no_decay: str | None) -> keras.optimizers.Optimizer:
+    """Makes an optimizer from its config."""
+    optimizer = keras.optimizers.deserialize(config)
+    if no_decay:
+        optimizer.exclude_from_weight_decay(var_names=[no_decay])
+    return optimizer
+
+
+def _require(name: str, value: Any) -> None:
+    """Raises if the model has no loss or no optimizer and none was given."""
+    if value is None:
+        raise ValueError(
+            f"{name}: the model is not compiled and none was given. Expected: a compiled "
+            f"model, or {name}=... . Received: neither."
+        )
+
+
+def _check_loss(loss: Any) -> None:
+    """Raises if a loss cannot take integer labels."""
+    one_hot = (keras.losses.CategoricalCrossentropy, keras.losses.CategoricalFocalCrossentropy)
+    if isinstance(loss, list | tuple | dict):
+        raise ValueError(f"loss: expected one loss. Received several: {loss!r}.")
+    if isinstance(loss, one_hot) or loss in (
+        "categorical_crossentropy",
+        keras.losses.categorical_crossentropy,
+    ):
+        raise ValueError(
+            "loss: labels are integers here. Expected: a loss such as "
+            "'sparse_categorical_crossentropy'. Received a loss on one-hot labels; pass loss=... ."
+        )
+
+
+def metrics_config(model: keras.Model) -> Any:
+    """Returns the serialised metrics of a compiled model, or None."""
+    if getattr(model, "optimizer", None) is None:
+        return None
+    return (model.get_compile_config() or {}).get("metrics")
+
+
+def _fresh_metrics(config: Any, name: str) -> Any:
+    """Makes new metric objects; those that cannot be rebuilt are left out with a warning."""
+    if config is None:
+        return ["accuracy"]
+    try:
+        return keras.saving.deserialize_keras_object(config)
+    except (TypeError, ValueError) as error:
+        warnings.warn(
+            f"the metrics of {name!r} could not be rebuilt from their config and are left out: "
+            f"{error}",
+            stacklevel=3,
+        )
+        return None
