@@ -1,5 +1,6 @@
-"""Gradients of a loss with respect to a model's weights, summed over data; nothing is changed."""
+"""Gradients of a loss with respect to a model's weights or inputs; nothing is changed."""
 
+from tfunlearn.gradients.inputs import input_gradients
 from tfunlearn.gradients.sums import gradient_sum, per_example
 
-__all__ = ["gradient_sum", "per_example"]
+__all__ = ["gradient_sum", "input_gradients", "per_example"]

@@ -160,7 +160,10 @@ def _added(step: Step) -> Step:
     """Returns a step that adds what it computes to what there was."""
 
     def add(recent: list[Any], *arguments: Any) -> list[Any]:
-        return [old + ops.cast(new, "float32") for old, new in zip(recent, step(*arguments))]
+        return [
+            old + ops.cast(new, "float32")
+            for old, new in zip(recent, step(*arguments), strict=True)
+        ]
 
     return add
 
