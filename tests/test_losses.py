@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from tfunlearn import losses
 from tfunlearn.losses import (
     WeightedSparseCategoricalCrossentropy as Weighted,
 )
@@ -222,3 +223,40 @@ def test_two_replicas_agree_with_one(pytestconfig):
     )
     assert process.returncode == 0, process.stderr[-2000:]
     assert float(process.stdout.split()[-1]) < 1e-6
+
+
+SCORES = np.random.default_rng(1).normal(size=(5, 4)) * 3
+TARGETS = np.random.default_rng(2).normal(size=(5, 4)) * 3
+
+
+def _log_softmax(scores):
+    return scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 1)])
+def test_cross_entropy_per_example(shape):
+    labels = np.array([0, 3, 1, 2, 2])
+    expected = -_log_softmax(SCORES)[np.arange(5), labels]
+    received = losses.cross_entropy(labels.reshape(shape), SCORES.astype("float32"))
+    np.testing.assert_allclose(received, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="y_true: expected integer labels"):
+        losses.cross_entropy(np.eye(4)[labels], SCORES.astype("float32"))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_divergence_per_example_and_its_direction(temperature):
+    target, given = (_log_softmax(s / temperature) for s in (TARGETS, SCORES))
+    expected = temperature**2 * (np.exp(target) * (target - given)).sum(-1)
+    single = (TARGETS.astype("float32"), SCORES.astype("float32"))
+    received = np.asarray(losses.kl_divergence(*single, temperature))
+    np.testing.assert_allclose(received, expected, rtol=1e-4)
+    turned = np.asarray(losses.kl_divergence(*single[::-1], temperature))
+    assert not np.allclose(received, turned, rtol=0.05)
+    np.testing.assert_allclose(losses.kl_divergence(*[single[0]] * 2), np.zeros(5), atol=1e-6)
+
+
+def test_soft_cross_entropy_per_example():
+    target = np.exp(_log_softmax(TARGETS))
+    expected = -(target * _log_softmax(SCORES)).sum(-1)
+    received = losses.soft_cross_entropy(target.astype("float32"), SCORES.astype("float32"))
+    np.testing.assert_allclose(received, expected, rtol=1e-4)

@@ -212,3 +212,117 @@ def test_weight_decay_that_leaves_out_variables_by_identity_is_refused():
     model.compile(optimizer, "mse")
     with pytest.raises(ValueError, match="optimizer: its weight decay leaves out variables"):
         training.Recipe.of(model)
+
+
+def test_a_rate_is_given_or_a_share_of_the_models_own():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 2, 0.5)
+    for optimizer in (keras.optimizers.Adam(0.5, beta_1=0.3), keras.optimizers.SGD(schedule)):
+        model = _net(optimizer=optimizer)
+        fresh = training.optimizer_like(model, scale=0.1)
+        assert type(fresh) is type(optimizer)
+        assert float(fresh.learning_rate) == pytest.approx(0.05)
+        assert float(training.optimizer_like(model, learning_rate=0.2).learning_rate) == (
+            pytest.approx(0.2)
+        )
+        assert float(model.optimizer.learning_rate) == 0.5
+    assert training.optimizer_like(_net(optimizer=keras.optimizers.Adam(beta_1=0.3))).beta_1 == 0.3
+    given = keras.optimizers.SGD(0.7)
+    assert float(training.optimizer_like(model, optimizer=given, scale=0.1).learning_rate) == (
+        pytest.approx(0.7)
+    )
+
+
+def test_a_scaled_rate_reaches_the_optimizer_inside_mixed_precision():
+    wrapped = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5))
+    fresh = training.optimizer_like(_net(optimizer=wrapped), scale=0.1)
+    assert float(fresh.inner_optimizer.learning_rate) == pytest.approx(0.05)
+
+
+def test_an_optimizer_and_a_rate_together_are_refused():
+    with pytest.raises(ValueError, match="learning_rate: expected an optimizer or a learning rate"):
+        training.optimizer_like(_net(), optimizer="sgd", learning_rate=0.1)
+
+
+def test_passes_train_as_fits_one_after_the_other():
+    model = _net(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
+    twin = _net(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
+    twin.set_weights(model.get_weights())
+    parts = [_batches().take(1), _batches().skip(1)]
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: seen.append("start"),
+        on_epoch_begin=lambda epoch, logs: seen.append(epoch),
+        on_epoch_end=lambda epoch, logs: seen.append(sorted(logs)),
+        on_train_end=lambda logs: seen.append("end"),
+    )
+    history = training.fit_passes(model, lambda epoch: parts[epoch:], epochs=2, callbacks=[look])
+    assert seen == ["start", 0, ["loss"], 1, ["loss"], "end"]
+    assert len(history.history["loss"]) == 2
+    for part in (*parts, parts[1]):
+        twin.fit(part, shuffle=False, verbose=0)
+    for left, right in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_steps_see_every_batch_and_logs_are_means():
+    model, seen = _net(optimizer="sgd"), []
+
+    def step(x, y):
+        seen.append(len(y))
+        return {"loss": model.train_on_batch(x, y), "count": len(seen)}
+
+    history = training.fit_steps(model, step, _batches(), epochs=2)
+    assert seen == [4, 4, 4, 4]
+    assert history.history["count"] == [1.5, 3.5]
+
+
+@pytest.mark.parametrize("how", ["passes", "steps"])
+def test_a_callback_can_stop_between_epochs(how):
+    model, epochs = _net(optimizer="sgd"), []
+
+    def stop(epoch, logs):
+        epochs.append(epoch)
+        model.stop_training = epoch == 1
+
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=stop)
+    if how == "passes":
+        training.fit_passes(model, lambda epoch: [_batches()], epochs=5, callbacks=[watch])
+    else:
+
+        def step(x, y):
+            return model.train_on_batch(x, y, return_dict=True)
+
+        training.fit_steps(model, step, _batches(), epochs=5, callbacks=[watch])
+    assert epochs == [0, 1]
+
+
+@pytest.mark.parametrize("function", [training.fit_passes, training.fit_steps])
+def test_passes_and_steps_are_guarded(function):
+    model = _net(optimizer=keras.optimizers.SGD(0.0))
+    if function is training.fit_passes:
+        arguments = (model, lambda epoch: [_batches()])
+    else:
+        arguments = (model, lambda x, y: {}, _batches())
+    with pytest.raises(RuntimeError, match="changed none of the 2 weights"):
+        function(*arguments, epochs=1)
+    with pytest.raises(ValueError, match="epochs: expected a whole number"):
+        function(*arguments, epochs=0)
+
+    def explode(*_):
+        model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+        return {}
+
+    with pytest.raises(RuntimeError, match="training diverged: 2 of 2"):
+        training.fit_steps(model, explode, _batches(), epochs=1)
+
+
+def test_the_result_has_the_originals_form_and_the_students_weights():
+    model = _net(optimizer="sgd")
+    student = models.logits_model(model)
+    student.set_weights([weight + 1 for weight in model.get_weights()])
+    result = training.finish(training.adopt(model, student), model)
+    assert result.layers[-1].activation is keras.activations.softmax
+    for got, old in zip(result.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, old + 1)
+    with pytest.raises(ValueError, match=r"student: its weights must be.*Received: \[\(4, 2\)"):
+        training.adopt(model, keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))

@@ -351,3 +351,46 @@ def test_pairs_read_both_roles_and_no_other():
     x[2] = np.inf
     with pytest.raises(ValueError, match="the retain set holds NaN"):
         pairs(data.by_index(x, y, forget=[1], test=test))
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_named_batches_are_the_same_batches(monkeypatch, backend):
+    split = make("arrays")
+    plain = split.dataset("forget", batch_size=4, shuffle=True, seed=3)
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    named = data.batches(split, "forget", batch_size=4, shuffle=True, seed=3, named=True)
+    rows = [named[i] for i in range(len(named))] if backend == "jax" else list(named)
+    for (x, y), (wanted_x, wanted_y) in zip(rows, plain, strict=True):
+        assert set(x) == set(y) == {"forget"}
+        np.testing.assert_array_equal(x["forget"], wanted_x)
+        np.testing.assert_array_equal(y["forget"], wanted_y)
+
+
+@pytest.mark.parametrize("role", ["forget", "retain", "test"])
+def test_a_relabelled_split_changes_one_role_and_not_the_old_split(split, role):
+    old = {name: split.labels(name).copy() for name in split.roles}
+    labels = (old[role] + 1) % split.num_classes
+    other = split.relabelled(role, labels[:, None])
+    for name in split.roles:
+        wanted = labels if name == role else old[name]
+        np.testing.assert_array_equal(other.labels(name), wanted)
+        np.testing.assert_array_equal(split.labels(name), old[name])
+        given = np.concatenate([y for _, y in other.dataset(name, batch_size=7)])
+        np.testing.assert_array_equal(given, wanted)
+        images = [
+            np.concatenate([x for x, _ in one.dataset(name, batch_size=7)])
+            for one in (split, other)
+        ]
+        np.testing.assert_array_equal(*images)
+    assert other.fingerprint() != split.fingerprint()
+    assert other.kind == split.kind
+
+
+def test_labels_that_do_not_fit_are_refused(split):
+    size = split.size("forget")
+    with pytest.raises(ValueError, match="labels: class ids must be below num_classes"):
+        split.relabelled("forget", np.full(size, split.num_classes))
+    with pytest.raises(ValueError, match="labels: expected one label per example"):
+        split.relabelled("forget", np.zeros(size + 1, int))
+    with pytest.raises(TypeError, match="labels: expected integer class ids"):
+        split.relabelled("forget", np.zeros(size))
