@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from tfunlearn.data import ForgetSplit
+from tfunlearn.methods.certified_last_layer import CertifiedHead, certified_last_layer
 from tfunlearn.methods.finetune import finetune
 from tfunlearn.methods.registry import Method, Unlearning, format_table
 from tfunlearn.methods.retrain import retrain
@@ -26,13 +27,23 @@ _TABLE = {
             needs="convolutions",
             idle={"learning_rate": 0.0, "stddev": 1e-30},
         ),
+        Method(
+            certified_last_layer,
+            frozenset({"forget", "retain"}),
+            "both",
+            "1 x forget and retain without training, some 20 Hessians of the head a class",
+            needs="a Dense head",
+            idle={"steps": 0},
+        ),
     )
 }
 
 __all__ = [
+    "CertifiedHead",
     "Method",
     "Unlearner",
     "Unlearning",
+    "certified_last_layer",
     "describe",
     "finetune",
     "get",
