@@ -1,9 +1,6 @@
 """Checks that the ways to run a method agree: streams and arrays, XLA and plain, replicas."""
 
 import json
-import os
-import subprocess
-import sys
 import unittest
 from typing import Any
 
@@ -12,6 +9,7 @@ import keras
 from tfunlearn import methods
 from tfunlearn.methods import Method
 from tfunlearn.testing.tasks import clean_run, original, require, run, tiny_split, weight_gap
+from tfunlearn.testing.workers import ask
 
 STREAM_TOLERANCE, JIT_TOLERANCE, REPLICA_TOLERANCE = 1e-6, 1e-4, 1e-5
 
@@ -72,16 +70,12 @@ def check_replicas_agree(method: Method, **options: Any) -> None:
             cannot be handed to another process.
     """
     _need_tensorflow("check_replicas_agree")
-    process = subprocess.run(
-        [sys.executable, "-m", "tfunlearn.testing.replicas", _address(method), _as_json(options)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        check=False,
-    )
+    program = ("-m", "tfunlearn.testing.replicas")
     rule = "one replica and two agree"
-    require(process.returncode == 0, method, rule, "a run", process.stderr[-1500:])
-    gap = float(json.loads(process.stdout.strip().splitlines()[-1])["gap"])
+    try:
+        gap = ask(program, [_address(method), _plain(options)])
+    except RuntimeError as error:
+        raise AssertionError(f"{method.name}: {rule}. Received: {error}") from error
     require(gap <= REPLICA_TOLERANCE, method, rule, f"gap <= {REPLICA_TOLERANCE}", gap)
 
 
@@ -106,10 +100,10 @@ def _address(method: Method) -> str:
     return f"{module}:{name}"
 
 
-def _as_json(options: dict[str, Any]) -> str:
-    """Returns options as JSON, or skips."""
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns options if JSON can hold them, or skips."""
     try:
-        return json.dumps(options)
+        return json.loads(json.dumps(options))
     except TypeError as error:
         raise unittest.SkipTest(
             f"check_replicas_agree: options cannot be handed to another process: {error}"

@@ -46,7 +46,8 @@ def check_reads(method: Method, **options: Any) -> None:
     """Checks that a method reads no role but those it declares, and never the test set.
 
     In a second run the images of every other role are NaN and its labels are moved; the result
-    must be the same bytes.
+    must be the same bytes. Roles that it reads under an option (``Method.also``) are open to it
+    only if that option is among those given.
 
     Args:
         method: the method.
@@ -56,8 +57,9 @@ def check_reads(method: Method, **options: Any) -> None:
         AssertionError: if the result is not the same, or the method meets the NaN.
     """
     rule = "it declares the roles of a split, not the test set among them"
-    require(method.reads <= ROLES - {"test"}, method, rule, sorted(ROLES), sorted(method.reads))
-    closed = sorted(ROLES - method.reads)
+    declared = method.reads | set(method.also.values())
+    require(declared <= ROLES - {"test"}, method, rule, sorted(ROLES), sorted(declared))
+    closed = sorted(ROLES - method.roles(**options))
     rule = f"it does not read the roles it does not declare ({', '.join(closed)})"
     clean = weight_bytes(clean_run(method, **options))
     try:
@@ -171,8 +173,9 @@ def _check_uncompiled(method: Method, options: dict[str, Any]) -> None:
     try:
         result = run(method, model, **options)
     except ValueError as error:
-        rule = "a model without a loss is refused by the name of the argument"
-        require("loss" in str(error), method, rule, "an error that names 'loss'", error)
+        rule = "a model that is not compiled is refused by the name of what is missing"
+        named = str(error).startswith(("loss: ", "optimizer: "))
+        require(named, method, rule, "an error that names 'loss' or 'optimizer'", error)
         return
     bare = getattr(result, "optimizer", None) is None
     rule = "a method with a loss of its own gives an uncompiled model for one"

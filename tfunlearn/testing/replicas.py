@@ -1,17 +1,16 @@
-"""Runs a method on one replica and on two, in a process with two logical CPU devices.
+"""Runs methods on one replica and on two, in a process with two logical CPU devices.
 
-``python -m tfunlearn.testing.replicas METHOD [OPTIONS]`` prints ``{"gap": ...}``, the largest
-difference of any weight. METHOD is a name, or ``module:function``; OPTIONS is JSON.
+``python -m tfunlearn.testing.replicas`` answers each ``[METHOD, OPTIONS]`` with the largest
+difference of any weight; see ``workers``. METHOD is a name, or ``module:function``.
 """
 
 import importlib
-import json
-import sys
 from typing import Any
 
 from tfunlearn import methods
 from tfunlearn.methods import Method
 from tfunlearn.testing.tasks import original, run, weight_gap
+from tfunlearn.testing.workers import answer
 
 
 def replica_gap(function: methods.Unlearning, options: dict[str, Any]) -> float:
@@ -30,25 +29,29 @@ def replica_gap(function: methods.Unlearning, options: dict[str, Any]) -> float:
     return weight_gap(one, two)
 
 
-def main(arguments: list[str]) -> int:
-    """Prints the gap of one method.
+def gap_of(request: list[Any]) -> float:
+    """Returns the gap of one method.
 
     Args:
-        arguments: the method, and its options as JSON.
+        request: the method by name or as ``module:function``, and its options.
     """
-    import tensorflow as tf
-
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    name, options = arguments[0], json.loads((arguments[1:] or ["{}"])[0])
+    name, options = request
     if ":" in name:
         module, attribute = name.split(":")
         function = getattr(importlib.import_module(module), attribute)
     else:
         function = methods.get(name)
-    print(json.dumps({"gap": replica_gap(function, options)}))
-    return 0
+    return replica_gap(function, options)
+
+
+def main() -> None:
+    """Answers requests on two logical CPU devices."""
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    answer(gap_of)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -1,10 +1,7 @@
 """Checks of what goes in and what comes out: signature, original, result."""
 
 import inspect
-import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 from typing import Any
 
@@ -21,15 +18,23 @@ from tfunlearn.testing.tasks import (
     tiny_split,
     weight_bytes,
 )
+from tfunlearn.testing.workers import ask
 
 _LOAD = """
-import sys
-sys.modules["tfunlearn"] = None  # from here on an import of it fails
+import json, sys
 import keras, numpy
-folder = sys.argv[1]
-model = keras.saving.load_model(folder + "/result.keras")
-x = numpy.load(folder + "/x.npy")
-numpy.save(folder + "/outputs.npy", keras.ops.convert_to_numpy(model(x, training=False)))
+sys.modules["tfunlearn"] = None  # from here on an import of it fails
+for line in sys.stdin:
+    folder = json.loads(line)
+    try:
+        model = keras.saving.load_model(folder + "/result.keras")
+        x = numpy.load(folder + "/x.npy")
+        outputs = keras.ops.convert_to_numpy(model(x, training=False))
+        numpy.save(folder + "/outputs.npy", outputs)
+        found = {"answer": ""}
+    except Exception as error:
+        found = {"answer": type(error).__name__ + ": " + str(error)}
+    print("answer: " + json.dumps(found), flush=True)
 """
 
 
@@ -169,12 +174,5 @@ def _optimizer(model: keras.Model) -> str:
 
 
 def _load_elsewhere(folder: str) -> str:
-    """Loads a saved result in a new process without tfunlearn; returns its error, if any."""
-    process = subprocess.run(
-        [sys.executable, "-c", _LOAD, folder],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
-        check=False,
-    )
-    return "" if process.returncode == 0 else process.stderr[-1500:]
+    """Loads a saved result in a process without tfunlearn; returns its error, if any."""
+    return ask(("-c", _LOAD), folder)[-1500:]
