@@ -82,12 +82,16 @@ def methods_table():
     """Returns the table of methods from the registry."""
     from tfunlearn import methods
 
-    lines = ["| method | reads | cost | needs | what it does |", "|---|---|---|---|---|"]
+    lines = [
+        "| method | reads | scope | seed | cost | needs | what it does |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name in methods.names():
         line = methods.describe(name)
         lines.append(
-            f"| `{name}` | {', '.join(sorted(line.reads))} | {line.cost} | {line.needs or '-'} | "
-            f"{line.summary} |"
+            f"| `{name}` | {', '.join(sorted(line.reads))} | {line.scope} | "
+            f"{'no effect' if line.deterministic else 'draws'} | {line.cost} | "
+            f"{line.needs or '-'} | {line.summary} |"
         )
     return "\n".join(lines)
 

@@ -35,7 +35,12 @@ def test_every_line_of_the_table_is_complete():
 def test_table_is_aligned_text():
     head, *rows = methods.table().split("\n")
     assert [row.split()[0] for row in rows] == methods.names()
-    assert head.split() == ["method", "reads", "scope", "cost", "needs", "effect"]
+    assert head.split() == ["method", "reads", "scope", "seed", "cost", "needs", "effect"]
+    assert {row.split()[1] for row in rows} <= {"forget", "retain", "validation"}
+    place = head.index("seed")
+    for name, row in zip(methods.names(), rows, strict=True):
+        drawn = row[place:].startswith("draws")
+        assert drawn is not methods.describe(name).deterministic
     place = head.index("effect")
     assert all(row[place - 1] == " " and row[place] != " " for row in rows)
 

@@ -25,6 +25,7 @@ class Method:
         needs: what it asks of a model, in words.
         idle: options under which it changes nothing, and must say so; by default an optimizer
             with learning rate 0.
+        also: option to the role that the method reads besides ``reads`` where that option is on.
     """
 
     function: Unlearning
@@ -34,6 +35,7 @@ class Method:
     deterministic: bool = False
     needs: str = ""
     idle: Mapping[str, Any] = field(default_factory=lambda: dict(_RATE_ZERO), repr=False)
+    also: Mapping[str, str] = field(default_factory=dict, repr=False)
     options: Mapping[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -45,6 +47,15 @@ class Method:
     def name(self) -> str:
         """The name that the method is asked for by."""
         return self.function.__name__
+
+    def roles(self, **options: Any) -> frozenset[str]:
+        """Returns the roles that the method reads under some options.
+
+        Args:
+            **options: options that differ from the defaults.
+        """
+        given = {**self.options, **options}
+        return self.reads | {role for name, role in self.also.items() if given[name]}
 
     @property
     def summary(self) -> str:
@@ -59,12 +70,15 @@ def format_table(methods: list[Method]) -> str:
         methods: lines of the table.
     """
     head = ("method", "reads", "scope", "cost", "needs", "effect")
-    rows = [
-        (m.name, " ".join(sorted(m.reads)), m.scope, m.cost, m.needs or "-", m.summary)
-        for m in methods
-    ]
+    rows = [(m.name, _reads(m), m.scope, m.cost, m.needs or "-", m.summary) for m in methods]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in (head, *rows)
     )
+
+
+def _reads(method: Method) -> str:
+    """Returns the roles that a method reads, and those that it reads under an option."""
+    more = [f"({role} with {name})" for name, role in method.also.items()]
+    return " ".join([*sorted(method.reads), *more])
