@@ -394,3 +394,41 @@ def test_labels_that_do_not_fit_are_refused(split):
         split.relabelled("forget", np.zeros(size + 1, int))
     with pytest.raises(TypeError, match="labels: expected integer class ids"):
         split.relabelled("forget", np.zeros(size))
+
+
+@pytest.mark.parametrize("role", ["forget", "retain", "test"])
+def test_a_subset_keeps_some_examples_of_one_role(split, role):
+    other = split.subset(role, [4, 1])
+    assert other.ids[role].tolist() == split.ids[role][[1, 4]].tolist()
+    given = np.concatenate([x for x, _ in other.dataset(role, batch_size=7)])
+    every = np.concatenate([x for x, _ in split.dataset(role, batch_size=7)])
+    np.testing.assert_array_equal(given, every[[1, 4]])
+    for name in set(split.roles) - {role}:
+        assert other.ids[name] is split.ids[name]
+    assert split.subset(role, range(split.size(role))) is split
+    with pytest.raises(ValueError, match="positions: expected at least one id"):
+        split.subset(role, [])
+    with pytest.raises(ValueError, match="positions: expected every id once"):
+        split.subset(role, [1] * split.size(role))
+
+
+def test_a_replaced_role_holds_the_given_arrays(split):
+    x, y = examples(6, start=500)
+    other = split.replaced("forget", x, y[:, None])
+    assert other.size("forget") == 6
+    batches = list(other.dataset("forget", batch_size=4))
+    given = [np.concatenate([batch[part] for batch in batches]) for part in (0, 1)]
+    np.testing.assert_array_equal(given[0], x)
+    np.testing.assert_array_equal(given[1], y)
+    assert other.ids["retain"] is split.ids["retain"]
+    batch = next(iter(pairs(other, batch_size=5)))
+    assert batch[0]["forget"].numpy().min() >= 500 > batch[0]["retain"].numpy().max()
+    assert split.size("forget") == 10
+
+
+def test_a_replaced_role_must_fit(split):
+    x, y = examples(6)
+    with pytest.raises(ValueError, match=r"forget: its examples must be like.*\(2,\)"):
+        split.replaced("forget", x[:, :2], y)
+    with pytest.raises(ValueError, match=r"forget: its examples must be like.*labels up to 9"):
+        split.replaced("forget", x, y + 6)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tfunlearn.data.labels import check_labels
-from tfunlearn.data.sources import Source
+from tfunlearn.data.labels import check_ids, check_labels
+from tfunlearn.data.sources import ArraySource, Source
 from tfunlearn.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -151,6 +151,55 @@ class Roles:
             held_out = MappingProxyType({**self._held_out, role: changed})
             return dataclasses.replace(self, _held_out=held_out)
         return dataclasses.replace(self, _train=changed)
+
+    def subset(self, role: str, positions: Any) -> "Self":
+        """Returns a split in which a role holds only some of its examples.
+
+        Args:
+            role: the role that shrinks.
+            positions: which of its examples, as positions in the order of its ids, each once.
+
+        Raises:
+            ValueError: if no position is given, or one is repeated or out of range.
+
+        Example:
+            >>> import numpy as np
+            >>> from tfunlearn.data import by_index
+            >>> x, y = np.zeros((5, 2)), np.arange(5) % 2
+            >>> split = by_index(x, y, forget=[1], test=(x, y))
+            >>> split.subset("retain", [0, 2]).ids["retain"]
+            array([0, 3])
+        """
+        size = self.size(role)
+        if np.array_equal(np.sort(positions), np.arange(size)):
+            return self
+        chosen = check_ids(positions, size, "positions")
+        ids = MappingProxyType({**self.ids, role: self.ids[role][chosen]})
+        return dataclasses.replace(self, ids=ids)
+
+    def replaced(self, role: str, x: Any, y: Any) -> "Self":
+        """Returns a split in which a role holds other examples, given as arrays.
+
+        Args:
+            role: the role that changes.
+            x: inputs, ``(N, ...)``.
+            y: integer labels, ``(N,)`` or ``(N, 1)``, below ``num_classes``.
+
+        Raises:
+            TypeError: if labels are not integers.
+            ValueError: if inputs have another shape than the role's, or labels cannot be used.
+        """
+        self.require(role)
+        source = ArraySource(x, y, role)
+        if tuple(source.shape) != self.input_shape or source.y.max() >= self.num_classes:
+            raise ValueError(
+                f"{role}: its examples must be like those of the split. Expected: inputs of shape "
+                f"{self.input_shape} and labels below {self.num_classes}. Received: inputs of "
+                f"shape {tuple(source.shape)} and labels up to {source.y.max()}."
+            )
+        ids = MappingProxyType({**self.ids, role: np.arange(len(source.y))})
+        held_out = MappingProxyType({**self._held_out, role: source})
+        return dataclasses.replace(self, ids=ids, _held_out=held_out)
 
     def fingerprint(self) -> str:
         """Returns a sha256 of the ids and labels of every role, as hexadecimal text."""

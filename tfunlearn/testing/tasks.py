@@ -96,12 +96,15 @@ def tiny_split(
 
 @functools.cache
 def digits_split(scope: str = "both") -> ForgetSplit:
-    """Returns all digits with a random tenth, or class 0, to forget."""
+    """Returns all digits with a random tenth, or class 0, to forget, and two held-out roles."""
     (x, y), (x_test, y_test) = datasets.load("digits")
-    test = _scaled(x_test), y_test
+    held_out = {
+        role: (_scaled(x_test[half]), y_test[half])
+        for role, half in (("validation", slice(0, None, 2)), ("test", slice(1, None, 2)))
+    }
     if scope == "class":
-        return ForgetSplit.by_class(_scaled(x), y, classes=[0], test=test)
-    return ForgetSplit.random(_scaled(x), y, fraction=0.1, seed=0, test=test)
+        return ForgetSplit.by_class(_scaled(x), y, classes=[0], **held_out)
+    return ForgetSplit.random(_scaled(x), y, fraction=0.1, seed=0, **held_out)
 
 
 def weight_bytes(model: keras.Model) -> list[bytes]:
