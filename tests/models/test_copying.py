@@ -417,3 +417,10 @@ def test_a_copy_keeps_the_seeds_of_initial_weights():
     start = keras.initializers.RandomNormal(seed=5)
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer=start)])
     assert models.copy(net, seed=1).get_config() == net.get_config()
+
+
+def test_layers_and_operations_of_one_name_are_told_apart():
+    inputs = keras.Input((3,))
+    outputs = keras.layers.Add()([inputs, inputs + 3.0])  # a layer Add, and an operation Add
+    model = keras.Model(inputs, keras.layers.Dense(2)(outputs))
+    assert models.weight_distance(model, models.copy(model)) == 0

@@ -148,8 +148,12 @@ def input_structure(model: keras.Model) -> Any:
 
 
 def _from_config(model: keras.Model, config: Any, seed: int | None) -> keras.Model:
-    """Rebuilds a model from its config, with its own classes known by name."""
-    classes = {type(layer).__name__: type(layer) for layer in iter_layers(model)}
+    """Rebuilds a model from its config, with classes that are not Keras' known by name.
+
+    Keras has several of one name (a layer ``Add`` and an operation ``Add``), and tells them apart.
+    """
+    kinds = {type(layer) for layer in iter_layers(model)}
+    classes = {kind.__name__: kind for kind in kinds if kind.__module__.split(".")[0] != "keras"}
     try:
         with keras.saving.custom_object_scope(classes), seeded(seed):
             twin = type(model).from_config(config())
