@@ -220,3 +220,14 @@ def test_weights_of_a_file_are_loaded(data_file):
     model = resnet50_classifier(weights=path)
     received = of_kind(model, L.Conv2D)[0].get_weights()[0]
     np.testing.assert_array_equal(received, stored)
+
+
+def test_small_cnn_may_stride_and_have_a_hidden_layer():
+    net = models.small_cnn((9, 7, 3), 4, filters=2, strides=2, dense=5, seed=0)
+    assert net.get_layer("stem").output.shape == (None, 5, 4, 2)
+    assert net.get_layer("body").output_shape == (None, 3, 2, 4)
+    assert net.get_layer("hidden").get_weights()[0].shape == (3 * 2 * 4, 5)
+    assert net.get_layer("hidden").activation is keras.activations.relu
+    assert net(np.zeros((2, 9, 7, 3), "float32")).shape == (2, 4)
+    with pytest.raises(ValueError, match="hidden"):
+        models.small_cnn().get_layer("hidden")

@@ -1,6 +1,6 @@
 """Training data with a forget set: who is to be forgotten, who stays, and streams of both."""
 
-from tfunlearn.data import datasets
+from tfunlearn.data import datasets, scenarios
 from tfunlearn.data.normalizer import Normalizer
 from tfunlearn.data.split import ForgetSplit
 from tfunlearn.data.streams import batches, pairs
@@ -22,4 +22,5 @@ __all__ = [
     "from_dataset",
     "pairs",
     "random",
+    "scenarios",
 ]

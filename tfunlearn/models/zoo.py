@@ -112,6 +112,8 @@ def small_cnn(
     num_classes: int = 10,
     *,
     filters: int = 8,
+    strides: int = 1,
+    dense: int | None = None,
     seed: int | None = None,
 ) -> keras.Model:
     """Builds a small convolutional network with batch normalisation and one nested sub-model.
@@ -120,11 +122,15 @@ def small_cnn(
         input_shape: image shape ``(height, width, channels)``.
         num_classes: number of logits.
         filters: channels of the stem; the nested body has twice as many.
+        strides: strides of the stem; 2 makes a quarter of the work of it all.
+        dense: units of a hidden layer on the flattened features, which knows more single images
+            by heart; by default the features are averaged instead.
         seed: seed of the initial weights.
 
     Returns:
         An uncompiled model that gives logits: a stem convolution named ``stem``, a nested model
-        named ``body`` with two more convolutions, global average pooling and a Dense head.
+        named ``body`` with two more convolutions, global average pooling (or the hidden layer
+        named ``hidden``) and a Dense head.
 
     Example:
         >>> from tfunlearn import models
@@ -132,14 +138,21 @@ def small_cnn(
         (None, 10)
     """
     with seeded(seed):
-        body_input = keras.Input((*input_shape[:2], filters))
+        height, width = (-(-size // strides) for size in input_shape[:2])
+        body_input = keras.Input((height, width, filters))
         hidden = _conv_block(body_input, 2 * filters, strides=2)
         body = keras.Model(body_input, _conv_block(hidden, 2 * filters, strides=1), name="body")
         inputs = keras.Input(input_shape)
-        stem = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name="stem")
+        stem = keras.layers.Conv2D(
+            filters, 3, strides=strides, padding="same", use_bias=False, name="stem"
+        )
         hidden = keras.layers.BatchNormalization(momentum=0.9)(stem(inputs))
-        hidden = keras.layers.ReLU()(hidden)
-        hidden = keras.layers.GlobalAveragePooling2D()(body(hidden))
+        hidden = body(keras.layers.ReLU()(hidden))
+        if dense is None:
+            hidden = keras.layers.GlobalAveragePooling2D()(hidden)
+        else:
+            hidden = keras.layers.Flatten()(hidden)
+            hidden = keras.layers.Dense(dense, activation="relu", name="hidden")(hidden)
         outputs = keras.layers.Dense(num_classes, name="head")(hidden)
         return keras.Model(inputs, outputs, name="small_cnn")
 
