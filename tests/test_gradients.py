@@ -7,9 +7,10 @@ import sys
 import keras
 import numpy as np
 import pytest
-from keras import ops
+from keras import layers, ops
 
 from tfunlearn import data, gradients, models
+from tfunlearn.gradients import taps
 
 POWERS = {"identity": lambda g: g, "square": np.square, "abs": np.abs}
 
@@ -68,36 +69,81 @@ def test_squares_depend_on_the_batch_size_per_batch_and_not_per_example(linear, 
     assert trace("batch", 20) < 0.5 * trace("batch", 1)
 
 
-def _nets():
-    body = keras.Sequential(
-        [
-            keras.Input((6, 6, 3)),
-            keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
-            keras.layers.BatchNormalization(),
-        ]
-    )
-    dense = [keras.layers.Flatten(), keras.layers.Dense(5, "tanh"), keras.layers.Dense(3)]
-    yield "nested", keras.Sequential([keras.Input((6, 6, 3)), body, *dense])
-    yield "small_cnn", models.small_cnn((6, 6, 3), 3, seed=0)
+class Scaled(keras.layers.Dense):
+    """A layer of the user's own: twice the weights."""
+
+    def call(self, inputs):
+        return 2.0 * super().call(inputs)
 
 
-@pytest.mark.parametrize("name", ["nested", "small_cnn"])
-@pytest.mark.parametrize("of", ["square", "abs"])
-def test_equals_one_example_after_the_other(name, of):
-    net = dict(_nets())[name]
+def _nested():
+    body = [
+        keras.Input((6, 6, 3)),
+        layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
+        layers.BatchNormalization(),
+    ]
+    head = [layers.Flatten(), layers.Dense(5, "tanh"), layers.Dense(3)]
+    return keras.Sequential([keras.Input((6, 6, 3)), keras.Sequential(body), *head])
+
+
+def _stack(*middle, shape=(7, 8, 3)):
+    return keras.Sequential([keras.Input(shape), *middle, layers.Flatten(), layers.Dense(3)])
+
+
+def _shared():
+    inputs, twice = keras.Input((6, 6, 3)), layers.Dense(3, "relu")
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(twice(twice(inputs)))))
+
+
+NETS = {  # and whether one backward pass over a batch is enough
+    "nested": (_nested, True),
+    "small_cnn": (lambda: models.small_cnn((6, 6, 3), 3, seed=0), True),
+    "valid, stride 3": (lambda: _stack(layers.Conv2D(4, (2, 3), strides=3)), True),
+    "even kernel, stride 2": (lambda: _stack(layers.Conv2D(4, 4, 2, "same")), True),
+    "wide stride": (lambda: _stack(layers.Conv2D(4, 1, 2, "same", use_bias=False)), True),
+    "dilated": (lambda: _stack(layers.Conv2D(4, 3, padding="same", dilation_rate=2)), True),
+    "depthwise": (
+        lambda: _stack(layers.DepthwiseConv2D(3, 2, "same", 2, activation="tanh")),
+        True,
+    ),
+    "one axis": (lambda: _stack(layers.Conv1D(4, 3, 2, "same"), shape=(9, 3)), True),
+    "three axes": (lambda: _stack(layers.Conv3D(2, 2), shape=(3, 4, 3, 2)), True),
+    "dense on positions": (lambda: _stack(layers.Dense(4, "relu")), True),
+    "no scale": (lambda: _stack(layers.BatchNormalization(scale=False, axis=3)), True),
+    "other axis": (lambda: _stack(layers.BatchNormalization(axis=1)), False),
+    "layer norm": (lambda: _stack(layers.LayerNormalization()), False),
+    "own layer": (lambda: _stack(Scaled(4)), False),
+    "groups": (lambda: _stack(layers.Conv2D(6, 3, groups=3)), False),
+    "used twice": (_shared, True),  # seen only when it runs
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using a while_loop")
+@pytest.mark.parametrize("name", NETS)
+def test_equals_one_example_after_the_other(name):
+    build, covered = NETS[name]
+    net = build()
+    assert taps.covers(net) == covered
+    attributes = [set(vars(layer)) for layer in models.iter_layers(net)]
     numbers = np.random.default_rng(0)
     for weight in net.weights:  # also batch statistics and scales away from 0 and 1
         weight.assign(weight + 0.3 * numbers.random(weight.shape).astype("float32") - 0.1)
-    x, y = numbers.normal(size=(11, 6, 6, 3)).astype("float32"), np.arange(11) % 3
+    x, y = numbers.normal(size=(11, *net.input_shape[1:])).astype("float32"), np.arange(11) % 3
     singles = [(x[i : i + 1], y[i : i + 1]) for i in range(11)]
-    expected, _ = gradients.gradient_sum(net, singles, entropy, of=of, per="batch")
-    for chunk in (None, 4):
+    rows = [gradients.gradient_sum(net, [single], entropy)[0] for single in singles[:3]]
+    received = list(gradients.per_example(net, singles[:3], entropy))
+    for got, want in zip(received, rows, strict=True):
+        want = np.concatenate([part.ravel() for part in want])
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6 * np.abs(want).max())
+    for of in ("square", "abs"):
+        expected, _ = gradients.gradient_sum(net, singles, entropy, of=of, per="batch")
         batches = [(x[:8], y[:8]), (x[8:], y[8:])]
-        options = {"of": of, "per": "example", "chunk": chunk}
+        options = {"of": of, "per": "example", "chunk": 4 if of == "abs" else None}
         sums, terms = gradients.gradient_sum(net, batches, entropy, **options)
         assert terms == 11
         for got, want in zip(sums, expected, strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6 * np.abs(want).max())
+    assert attributes == [set(vars(layer)) for layer in models.iter_layers(net)]
 
 
 def test_rows_are_the_gradients_of_single_examples(linear, split):
@@ -109,7 +155,7 @@ def test_rows_are_the_gradients_of_single_examples(linear, split):
 
 
 def test_frozen_weights_have_no_gradient_and_nothing_is_changed():
-    net = dict(_nets())["nested"]
+    net = _nested()
     net.layers[0].layers[0].trainable = False
     before = [weight.tobytes() for weight in net.get_weights()]
     x, y = np.ones((4, 6, 6, 3), "float32"), np.arange(4) % 3
@@ -167,10 +213,10 @@ def test_sums_that_are_not_finite_are_an_error(linear):
 
 
 @pytest.mark.slow
-def test_all_of_this_on_jax():
+def test_the_same_on_jax():
     pytest.importorskip("jax")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "not slow", __file__],
+        [sys.executable, "-m", "pytest", "-q", "-k", "formula or rows or nested", __file__],
         capture_output=True,
         text=True,
         env={**os.environ, "KERAS_BACKEND": "jax"},

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from tfunlearn.gradients.autodiff import compiled, gradient, vectorize
+from tfunlearn.gradients.taps import covers, tapped
 
 Loss = Callable[[Any, Any], Any]
 Step = Callable[..., list[Any]]
@@ -74,7 +75,7 @@ def gradient_sum(
     if per not in ("batch", "example"):
         raise ValueError(f"per: expected 'batch' or 'example'. Received: {per!r}.")
     alone = per == "example" and of != "identity"
-    size = _chunk(model, chunk) if alone else None
+    size = _chunk(model, chunk, all_at_once=not covers(model)) if alone else None
     make = _example_step if alone else _batch_step
     step = compiled(_added(make(model, loss, _POWERS[of], per == "batch")), jit_compile)
     total = _Total(model)
@@ -112,7 +113,7 @@ def per_example(
         return ops.concatenate([ops.reshape(part, (len(x), -1)) for part in parts], axis=1)
 
     step = compiled(rows, jit_compile)
-    for x, y, counts in _filled(batches, _chunk(model, chunk)):
+    for x, y, counts in _filled(batches, _chunk(model, chunk, all_at_once=True)):
         yield from ops.convert_to_numpy(step(values, others, x, y))[: int(counts.sum())]
 
 
@@ -185,8 +186,11 @@ def _example_step(model: keras.Model, loss: Loss, power: Callable, mean: bool) -
     """Returns the step that sums a power of each example's gradient."""
 
     def step(values: list[Any], others: list[Any], x: Any, y: Any, counts: Any) -> list[Any]:
-        rows = [power(part) for part in _rows(model, loss, values, others, x, y)]
-        return [ops.tensordot(counts, part, axes=1) for part in rows]
+        sums = _tapped(model, loss, values, others, x, y, counts, power)
+        if sums is not None:
+            return sums
+        rows = _vectorized(model, loss, values, others, x, y)
+        return [ops.tensordot(counts, power(part), axes=1) for part in rows]
 
     return step
 
@@ -195,6 +199,34 @@ def _rows(
     model: keras.Model, loss: Loss, values: list[Any], others: list[Any], x: Any, y: Any
 ) -> list[Any]:
     """Returns the gradient of each example, stacked along a first axis."""
+    rows = _tapped(model, loss, values, others, x, y, 1.0, None)
+    return _vectorized(model, loss, values, others, x, y) if rows is None else rows
+
+
+def _tapped(
+    model: keras.Model,
+    loss: Loss,
+    values: list[Any],
+    others: list[Any],
+    x: Any,
+    y: Any,
+    counts: Any,
+    power: Callable | None,
+) -> list[Any] | None:
+    """Returns sums over examples, or their gradients, by one backward pass; None if it cannot."""
+    if not covers(model):
+        return None
+
+    def total() -> Any:
+        return ops.sum(_terms(model, loss, values, others, x, y) * counts)
+
+    return tapped(model, total, x.shape[0], power)
+
+
+def _vectorized(
+    model: keras.Model, loss: Loss, values: list[Any], others: list[Any], x: Any, y: Any
+) -> list[Any]:
+    """Returns the gradient of each example, for models of any layers."""
 
     def one(x: Any, y: Any) -> list[Any]:
         def total(values: list[Any]) -> Any:
@@ -230,11 +262,12 @@ def _values(model: keras.Model) -> tuple[list[Any], list[Any]]:
     return tuple([ops.convert_to_tensor(weight) for weight in weights] for weights in pair)
 
 
-def _chunk(model: keras.Model, chunk: int | None) -> int:
-    """Returns how many examples' gradients are held at once."""
+def _chunk(model: keras.Model, chunk: int | None, *, all_at_once: bool) -> int:
+    """Returns how many examples' gradients are held at once, of all weights or of one."""
     if chunk is None:
-        parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
-        return max(1, min(256, _MEMORY // (4 * max(1, parameters))))
+        sizes = [int(np.prod(weight.shape)) for weight in model.trainable_variables] or [1]
+        held = sum(sizes) if all_at_once else max(sizes)
+        return max(1, min(256, _MEMORY // (4 * max(1, held))))
     if not isinstance(chunk, int | np.integer) or chunk < 1:
         raise ValueError(f"chunk: expected a whole number of at least 1. Received: {chunk!r}.")
     return int(chunk)

@@ -1,0 +1,220 @@
+"""Per-example gradients of common layers from one backward pass over a batch.
+
+The gradient of one example with respect to the weights of a layer follows from the layer's input
+and the gradient at its output, and both are there for a whole batch after one backward pass. A tap
+at the output hands them over: forwards it is the identity, backwards it gives to a *carrier*, a
+tensor that stands for the weight, what is wanted of the per-example gradients.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from tfunlearn.gradients.autodiff import gradient
+from tfunlearn.models import iter_layers
+
+_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
+_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_KINDS = (layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE, layers.BatchNormalization)
+
+
+def covers(model: keras.Model) -> bool:
+    """Tells whether every trainable weight belongs to a layer that can be tapped.
+
+    Layers and models of the user's own may use weights in ways that a tap does not see.
+    """
+    parts = [model, *iter_layers(model)]
+    if not all(type(part).__module__.startswith("keras.") for part in parts):
+        return False
+    if any(isinstance(part, layers.Lambda) for part in parts):
+        return False
+    known = {id(weight) for layer in parts if _plain(layer) for weight in _named(layer).values()}
+    return known >= {id(weight) for weight in model.trainable_variables}
+
+
+def tapped(
+    model: keras.Model, total: Callable[[], Any], size: int, power: Callable | None
+) -> list[Any] | None:
+    """Returns sums of a power of the per-example gradients, or the gradients themselves.
+
+    Args:
+        model: a model that ``covers`` accepts.
+        total: runs the model on a batch and returns the sum of the examples' losses.
+        size: examples in that batch.
+        power: what is summed, with ``power(a * b) = power(a) * power(b)``; None to return the
+            gradients, stacked along a first axis.
+
+    Returns:
+        One float32 tensor for each trainable weight, or None if a layer runs more than once.
+    """
+    variables = model.trainable_variables
+    ahead = () if power else (size,)
+    carriers = [ops.zeros((*ahead, *weight.shape), "float32") for weight in variables]
+    complete = []
+
+    def value(carriers: list[Any]) -> Any:
+        taps = _Taps(size, power, zip(variables, carriers, strict=True))
+        with taps.placed(model):
+            result = total()
+        complete.append(taps.complete())
+        return result
+
+    received = gradient(value, carriers)
+    return received if all(complete) else None
+
+
+class _Taps:
+    """Taps in the layers of a model, and what they need to know."""
+
+    def __init__(self, size: int, power: Callable | None, pairs: Iterator[tuple]) -> None:
+        self._size, self._power = size, power
+        self._carriers = {id(weight): carrier for weight, carrier in pairs}
+        self._uses = dict.fromkeys(self._carriers, 0)
+        self._batches: list[int] = []
+
+    def complete(self) -> bool:
+        """Tells whether every weight was used once, and on the batch as it is."""
+        return set(self._uses.values()) == {1} and set(self._batches) == {self._size}
+
+    @contextmanager
+    def placed(self, model: keras.Model) -> Iterator[None]:
+        """Taps a model's layers for as long as the context lasts."""
+        chosen = [
+            layer
+            for layer in iter_layers(model)
+            if _plain(layer)
+            and any(id(weight) in self._carriers for weight in _named(layer).values())
+        ]
+        kept = [dict(vars(layer)) for layer in chosen]
+        try:
+            for layer in chosen:
+                vars(layer)["call"] = self._call(layer)
+            yield
+        finally:
+            for layer, before in zip(chosen, kept, strict=True):
+                vars(layer).pop("call", None)
+                if "activation" in before:
+                    vars(layer)["activation"] = before["activation"]
+
+    def _call(self, layer: layers.Layer) -> Callable:
+        """Returns a layer's call with a tap between its output and its activation."""
+        activation = getattr(layer, "activation", None)
+        if activation is not None:
+            vars(layer)["activation"] = None
+
+        def call(x: Any, **options: Any) -> Any:
+            self._batches.append(x.shape[0])
+            outputs = type(layer).call(layer, x, **options)
+            tapped = self._tap(layer, x, outputs)
+            return tapped if activation is None else activation(tapped)
+
+        return call
+
+    def _tap(self, layer: layers.Layer, x: Any, outputs: Any) -> Any:
+        """Returns the outputs, tapped for the layer's trainable weights."""
+        own = {name: w for name, w in _named(layer).items() if id(w) in self._carriers}
+        for weight in own.values():
+            self._uses[id(weight)] += 1
+        if isinstance(layer, layers.BatchNormalization):
+            x = (x - layer.moving_mean) / ops.sqrt(layer.moving_variance + layer.epsilon)
+
+        @ops.custom_gradient
+        def identity(outputs: Any, x: Any, *carriers: Any) -> Any:
+            def grad(*upstreams: Any, upstream: Any = None) -> tuple:
+                upstream = upstreams[0] if upstream is None else upstream
+                received = [self._received(layer, name, x, upstream) for name in own]
+                return upstream, ops.zeros_like(x), *received
+
+            return outputs, grad
+
+        return identity(outputs, x, *[self._carriers[id(weight)] for weight in own.values()])
+
+    def _received(self, layer: layers.Layer, name: str, x: Any, upstream: Any) -> Any:
+        """Returns what a carrier is given: a sum of powers, or every example's gradient."""
+        x, upstream = ops.cast(x, "float32"), ops.cast(upstream, "float32")
+        if self._power and name == "kernel" and len(x.shape) == 2:  # the power of a product
+            return ops.matmul(ops.transpose(self._power(x)), self._power(upstream))
+        rows = _rows(layer, name, x, upstream)
+        return ops.sum(self._power(rows), axis=0) if self._power else rows
+
+
+def _rows(layer: layers.Layer, name: str, x: Any, upstream: Any) -> Any:
+    """Returns the gradient of each example with respect to one weight, from a layer's two ends.
+
+    Args:
+        layer: the layer.
+        name: which of its weights.
+        x: its inputs; of batch normalisation, the normalised ones.
+        upstream: the gradient at its outputs, before the activation.
+    """
+    size, channels = upstream.shape[0], upstream.shape[-1]
+    flat = ops.reshape(upstream, (size, -1, channels))
+    if name in ("bias", "beta"):
+        return ops.sum(flat, axis=1)
+    if name == "gamma":
+        return ops.sum(ops.reshape(x, flat.shape) * flat, axis=1)
+    if isinstance(layer, layers.Dense):
+        return ops.einsum("bti,bto->bio", ops.reshape(x, (size, -1, x.shape[-1])), flat)
+    windows = _windows(layer, x, upstream.shape[1:-1])
+    if isinstance(layer, _DEPTHWISE):
+        parts = ops.reshape(flat, (size, -1, x.shape[-1], channels // x.shape[-1]))
+        rows = [ops.sum(window[..., None] * parts, axis=1) for window in windows]
+    else:
+        rows = [ops.matmul(ops.transpose(window, (0, 2, 1)), flat) for window in windows]
+    return ops.reshape(ops.stack(rows, axis=1), (size, *layer.kernel.shape))
+
+
+def _windows(layer: layers.Layer, x: Any, positions: tuple[int, ...]) -> Iterator[Any]:
+    """Yields, for each place in a convolution's kernel, the inputs it meets at every position.
+
+    The inputs are cut into blocks as long as the stride, so that no slice has a stride: those are
+    slow on TensorFlow.
+
+    Args:
+        layer: the convolution.
+        x: its inputs.
+        positions: the size of its outputs.
+
+    Yields:
+        Tensors ``(batch, positions, channels)``.
+    """
+    blocks = [x.shape[0]]
+    for axis, (m, k, s, d) in enumerate(
+        zip(positions, layer.kernel_size, layer.strides, layer.dilation_rate, strict=True), 1
+    ):
+        size, reach = x.shape[axis], (k - 1) * d
+        missing = max((m - 1) * s + reach + 1 - size, 0) if layer.padding == "same" else 0
+        length = (m + reach // s) * s
+        ends = (missing // 2, max(length - size - missing // 2, 0))
+        x = ops.pad(x, [ends if place == axis else (0, 0) for place in range(len(x.shape))])
+        x = x[(*[slice(None)] * axis, slice(0, length))]
+        blocks += [length // s, s]
+    x = ops.reshape(x, (*blocks, x.shape[-1]))
+    for place in itertools.product(*map(range, layer.kernel_size)):
+        cut = [slice(None)]
+        for o, m, s, d in zip(place, positions, layer.strides, layer.dilation_rate, strict=True):
+            cut += [slice(o * d // s, o * d // s + m), o * d % s]
+        window = x[tuple(cut)]
+        yield ops.reshape(window, (window.shape[0], -1, window.shape[-1]))
+
+
+def _plain(layer: layers.Layer) -> bool:
+    """Tells whether a layer is of a kind, and set in a way, that a tap knows."""
+    if type(layer) not in _KINDS:
+        return False
+    if isinstance(layer, layers.BatchNormalization):
+        return layer.axis in (-1, layer.input_spec.ndim - 1) and not layer.renorm
+    if isinstance(layer, layers.Dense):
+        return True
+    grouped = isinstance(layer, _CONVOLUTIONS) and layer.groups != 1
+    return layer.data_format == "channels_last" and layer.padding != "causal" and not grouped
+
+
+def _named(layer: layers.Layer) -> dict[str, Any]:
+    """Returns a layer's weights that a tap knows, by name."""
+    weights = {name: getattr(layer, name, None) for name in ("kernel", "bias", "gamma", "beta")}
+    return {name: weight for name, weight in weights.items() if weight is not None}
