@@ -138,8 +138,21 @@ def test_demo_gets_its_options(tmp_path, called, started):
     options = ["--seed", "3", "--epochs", "2", "--forget-fraction", ".2", "--limit", "90"]
     assert cli.main(["demo", "--out", out, *options]) == 0
     expected = {"seed": 3, "epochs": 2, "forget_fraction": 0.2, "limit": 90, "verbose": 0}
+    expected |= {"which": demo.SHOWN}
     assert called == [("demo", (out,), expected)]
     assert started == [{"quiet": True}]
+
+
+@pytest.mark.parametrize(
+    ("given", "which"), [("all", None), ("finetune", ("finetune",)), ("magic", "error")]
+)
+def test_demo_tries_the_methods_that_are_asked_for(tmp_path, called, started, capsys, given, which):
+    status = cli.main(["demo", "--out", str(tmp_path), "--methods", given])
+    if which == "error":
+        assert status == 2
+        assert "--methods: method: expected one of retrain" in error_line(capsys)
+    else:
+        assert called[0][2]["which"] == which
 
 
 def test_verbose_reaches_keras_and_the_start(tmp_path, called, started):

@@ -87,7 +87,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = _add(
         commands,
         "demo",
-        "forget two ways with every method, on digits that come with scikit-learn",
+        "forget two ways with several methods, on digits that come with scikit-learn",
         _demo,
         out="tfunlearn-demo",
         fraction=0.1,
@@ -97,6 +97,11 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--limit", type=_positive, default=500, help="training images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--methods",
+        metavar="NAME,NAME",
+        help="which methods to try, or all (default: a choice that takes about a minute)",
     )
 
 
@@ -177,10 +182,19 @@ def _add_data_options(parser: argparse.ArgumentParser, epochs: str) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from tfunlearn.experiments.demo import demo
+    from tfunlearn.experiments.demo import SHOWN, demo
+    from tfunlearn.methods import describe
 
+    which = SHOWN if args.methods is None else tuple(args.methods.split(","))
+    which = None if which == ("all",) else which
+    try:
+        for name in which or ():
+            describe(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"argument --methods: {error}") from error
     reports = demo(
         args.out,
+        which=which,
         seed=args.seed,
         epochs=args.epochs,
         forget_fraction=args.forget_fraction,

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tfunlearn import methods, models
-from tfunlearn.experiments.demo import REFERENCES, demo
+from tfunlearn.experiments.demo import REFERENCES, SHOWN, demo
 from tfunlearn.report import AuditReport
 
 FILES = {"report.html", "report.json"} | {
@@ -38,7 +38,7 @@ def run(tmp_path_factory):
         patch.setattr(methods, "_TABLE", kept)
         methods.register(methods.Method(broken, frozenset({"retain"}), "both", "nothing"))
         methods.register(methods.Method(classes_only, frozenset(), "class", "nothing"))
-        reports = demo(out, limit=150, training_epochs=2, epochs=1, say=lines.append)
+        reports = demo(out, limit=150, which=None, training_epochs=2, epochs=1, say=lines.append)
     return out, reports, lines
 
 
@@ -131,6 +131,11 @@ def test_out_is_checked_before_anything_is_trained(tmp_path):
     assert lines == []
 
 
+def test_an_unknown_method_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(ValueError, match=r"method: expected one of .*'magic'"):
+        demo(tmp_path, which=["finetune", "magic"], say=None)
+
+
 @pytest.mark.slow
 def test_command_shows_forgetting_within_its_time(tmp_path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -152,7 +157,7 @@ def test_command_shows_forgetting_within_its_time(tmp_path):
     tasks = json.loads((tmp_path / "tfunlearn-demo" / "report.json").read_text())["tasks"]
     assert not tasks["random"]["failed"]
     random, classes = tasks["random"]["models"], tasks["class"]["models"]
-    assert set(methods.names()) - {"retrain"} <= set(random)
+    assert set(SHOWN) <= set(random)
     assert random["original"]["forget_accuracy"] > 0.99  # it knows them by heart
     assert classes["original"]["forget_accuracy"] > 0.99
     for name in REFERENCES:
