@@ -6,9 +6,15 @@ import keras
 
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.certified_last_layer import CertifiedHead, certified_last_layer
+from tfunlearn.methods.cf_k import cf_k
+from tfunlearn.methods.ct import ct, transpose_kernels
+from tfunlearn.methods.eu_k import eu_k
 from tfunlearn.methods.finetune import finetune
+from tfunlearn.methods.l1_sparse import L1Sparse, l1_sparse
 from tfunlearn.methods.registry import Method, Unlearning, format_table
 from tfunlearn.methods.retrain import retrain
+from tfunlearn.methods.rni import rni
+from tfunlearn.methods.svd_class import svd_class
 from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.methods.vision_confuser import vision_confuser
 
@@ -27,6 +33,33 @@ _TABLE = {
             needs="convolutions",
             idle={"learning_rate": 0.0, "stddev": 1e-30},
         ),
+        Method(l1_sparse, _RETAIN, "both", "epochs x retain", idle={"learning_rate": 0.0}),
+        Method(
+            rni,
+            _RETAIN,
+            "both",
+            "epochs x retain",
+            idle={"learning_rate": 0.0, "stddev": 0.0},
+        ),
+        Method(
+            ct,
+            _RETAIN,
+            "both",
+            "epochs x retain",
+            needs="convolutions",
+            idle={"layers": ["head"]},
+        ),
+        Method(cf_k, _RETAIN, "both", "epochs x retain, backwards through k layers"),
+        Method(eu_k, _RETAIN, "both", "epochs x retain, backwards through k layers"),
+        Method(
+            svd_class,
+            frozenset({"forget", "retain"}),
+            "class",
+            "1 x samples of forget and retain without training, one SVD a layer",
+            deterministic=True,
+            needs="Dense or Conv2D layers",
+            idle={"alpha_forget": 0.0},
+        ),
         Method(
             certified_last_layer,
             frozenset({"forget", "retain"}),
@@ -40,17 +73,25 @@ _TABLE = {
 
 __all__ = [
     "CertifiedHead",
+    "L1Sparse",
     "Method",
     "Unlearner",
     "Unlearning",
     "certified_last_layer",
+    "cf_k",
+    "ct",
     "describe",
+    "eu_k",
     "finetune",
     "get",
+    "l1_sparse",
     "names",
     "register",
     "retrain",
+    "rni",
+    "svd_class",
     "table",
+    "transpose_kernels",
     "unlearn",
     "vision_confuser",
 ]

@@ -1,0 +1,123 @@
+"""Forgetting in the last layers: fine-tuning of those alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfunlearn import models, training
+from tfunlearn.data import ForgetSplit, batches
+from tfunlearn.methods.checks import check
+
+Layer = keras.layers.Layer
+
+
+def cf_k(
+    model: keras.Model,
+    split: ForgetSplit,
+    *,
+    seed: int = 0,
+    epochs: int = 10,
+    batch_size: int = 128,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    jit_compile: bool | str = "auto",
+    verbose: int | str = 0,
+    loss: Any = None,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    k: int = 1,
+) -> keras.Model:
+    """Goes on training the last k layers on the retain set, and holds the others still.
+
+    Args:
+        model: the original; it is left as it was.
+        split: the data; reads ``retain``.
+        seed: seed of the dropout masks and the batch order.
+        epochs: passes over the retain set.
+        batch_size: examples a batch.
+        callbacks: Keras callbacks for the training.
+        jit_compile: as in ``keras.Model.compile``.
+        verbose: as in ``keras.Model.fit``.
+        loss: loss on integer labels; by default the model's own.
+        optimizer: optimizer; by default a fresh one like the model's own.
+        learning_rate: learning rate of an optimizer like the model's own; by default the
+            model's own.
+        k: layers that train, counted from the last: a layer with a kernel at any depth, together
+            with what follows it up to the next one (batch normalisation, say). Layers that are
+            frozen in the original do not count. All layers is fine-tuning.
+
+    Returns:
+        The unlearned model. Costs ``epochs`` passes over the retain set, backwards through the
+        last layers alone.
+
+    Raises:
+        ValueError: if ``k`` is below 1 or more than there are layers, there is no loss or no
+            optimizer, or model and split do not fit together.
+        RuntimeError: if the training changed nothing or diverged.
+
+    Reference: Goel et al., 2022, "Towards Adversarial Evaluation of Inexact Machine Unlearning",
+    arXiv 2201.06640, CF-k ("catastrophically forgetting the last k layers").
+    Deviation: optimizer and learning rate are the original's own. Batch normalisation in the
+    layers that are held keeps its statistics as well.
+    """
+    check(model, split, {"retain"}, seed=seed)
+    recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=learning_rate)
+    student = models.copy(model, seed=seed)
+    freeze_others(student, last_layers(student, k))
+    recipe.compile(student, jit_compile=jit_compile)
+    stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed)
+    training.fit(student, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)
+    return training.finish(training.adopt(model, student), model)
+
+
+def last_layers(model: keras.Model, k: int) -> list[Layer]:
+    """Returns the last k layers that train, with the normalisation that follows each.
+
+    Args:
+        model: the model.
+        k: layers, counted as in ``cf_k``.
+
+    Raises:
+        ValueError: if ``k`` is below 1 or more than there are layers that train.
+    """
+    blocks: list[list[Layer]] = []
+    first: list[Layer] = []  # what comes before any kernel goes with the first one
+    for layer in models.iter_layers(model):
+        own = [weight for weight in own_weights(layer) if weight.trainable]
+        if not own:
+            continue
+        if any(len(weight.shape) > 1 for weight in own):
+            blocks.append([])
+        (blocks[-1] if blocks else first).append(layer)
+    blocks[:1] = [first + block for block in blocks[:1]]
+    if not isinstance(k, int | np.integer) or not 1 <= k <= len(blocks):
+        raise ValueError(
+            f"k: expected a whole number from 1 to {len(blocks)}, the layers with kernels that "
+            f"train. Received: {k!r}."
+        )
+    return [layer for block in blocks[-int(k) :] for layer in block]
+
+
+def freeze_others(model: keras.Model, kept: list[Layer]) -> None:
+    """Freezes every layer of a model but some; a layer with others inside stays open for those.
+
+    Args:
+        model: a model that is not compiled yet, changed in place.
+        kept: the layers that go on training.
+    """
+    open_ones = {id(layer) for layer in kept}
+    for layer in models.iter_layers(model):
+        if id(layer) in open_ones:
+            continue
+        if any(True for _ in models.iter_layers(layer)):
+            for weight in own_weights(layer):
+                weight.trainable = False
+        else:
+            layer.trainable = False
+
+
+def own_weights(layer: Layer) -> list[Any]:
+    """Returns the weights that a layer holds itself, not in a layer inside it."""
+    inside = {id(weight) for part in models.iter_layers(layer) for weight in part.weights}
+    return [weight for weight in layer.weights if id(weight) not in inside]
