@@ -8,7 +8,6 @@ Finished runs are kept under runs/, so that a killed benchmark goes on where it 
 
 import argparse
 import pathlib
-import platform
 import shlex
 import statistics
 import sys
@@ -43,7 +42,6 @@ def main() -> None:
             "benchmark": "mnist_retrain",
             "command": shlex.join(["python", "benchmarks/run_mnist_retrain.py", *sys.argv[1:]]),
             "environment": environment(),
-            "processor": _processor(),
             "init": {
                 init: {"seeds": args.seeds, "summary": summary(done), "runs": done}
                 for init, done in runs.items()
@@ -86,15 +84,6 @@ def summary(runs: list[dict]) -> dict[str, dict[str, float | None]]:
 
 def _figures(result: dict) -> dict[str, float]:
     return {key: round(v, 4) for key, v in result.items() if isinstance(v, float)}
-
-
-def _processor() -> str:
-    """Returns the processor's name where the system tells it."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 if __name__ == "__main__":

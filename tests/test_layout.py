@@ -20,6 +20,7 @@ ORDER = [
     {"audit"},
     {"testing"},
     {"experiments"},
+    {"commands"},
     {"cli"},
 ]
 AGAINST_THE_ORDER = {

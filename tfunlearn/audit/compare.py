@@ -78,7 +78,7 @@ def compare(
         title=title or "Unlearning audit",
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         environment=environment(),
-        split=_summary(split),
+        split=summary(split),
         original=original,
         references=references,
         columns=shown,
@@ -152,7 +152,7 @@ def _check_finite(name: str, roles: Mapping[str, Measured], split: ForgetSplit) 
         )
 
 
-def _summary(split: ForgetSplit) -> dict[str, Any]:
+def summary(split: ForgetSplit) -> dict[str, Any]:
     """Returns what the report keeps of a split."""
     sizes = {role: int(split.size(role)) for role in split.roles}
     training = sizes["forget"] + sizes["retain"]

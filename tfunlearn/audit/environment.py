@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import platform
 import sys
 from typing import Any
@@ -16,7 +17,7 @@ __all__ = ["environment"]
 
 
 def environment() -> dict[str, Any]:
-    """Returns versions of Python and the packages, the backend, platform and CPU count.
+    """Returns versions of Python and the packages, the backend, platform, processor, CPU count.
 
     TensorFlow and scikit-learn are named only where they are loaded already.
 
@@ -34,4 +35,14 @@ def environment() -> dict[str, Any]:
     for name, module in (("tensorflow", "tensorflow"), ("scikit-learn", "sklearn")):
         if module in sys.modules:
             found[name] = sys.modules[module].__version__
-    return {**found, "platform": platform.platform(), "cpu_count": os.cpu_count()}
+    machine = {"platform": platform.platform(), "processor": _processor()}
+    return {**found, **machine, "cpu_count": os.cpu_count()}
+
+
+def _processor() -> str:
+    """Returns the processor's name where the system tells it."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()

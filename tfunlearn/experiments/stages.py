@@ -22,7 +22,8 @@ class Stages:
     """A folder of finished stages.
 
     A stage is a model file and a text file with its settings, the seconds it took and, where it
-    has any, its figures. A stage whose settings differ from those asked for is made again.
+    has any, its figures; or the text file alone. A stage whose settings differ from those asked
+    for is made again.
 
     Attributes:
         folder: where the files are.
@@ -86,6 +87,24 @@ class Stages:
         write_json(note, {"settings": wanted, "seconds": self.seconds[name], **kept})
         self._say(f"{name}: done in {self.seconds[name]:.1f} s")
         return model, figures
+
+    def noted(
+        self, name: str, make: Callable[[], dict[str, Any]], settings: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Returns the content of a stage that is a text file alone, no model.
+
+        Args:
+            name: the stage's name, also its file's.
+            make: makes the content, as JSON values; what it raises leaves no file.
+            settings: what this stage depends on besides the common settings, as JSON values.
+        """
+        note, wanted = self.folder / f"{name}.json", {**self._settings, **settings}
+        done = read_json(note)
+        if done is not None and done.get("settings") == wanted and "content" in done:
+            return done["content"]
+        content = make()
+        write_json(note, {"settings": wanted, "content": content})
+        return content
 
 
 def save_model(model: keras.Model, path: str | PathLike) -> None:

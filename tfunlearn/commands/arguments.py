@@ -1,0 +1,49 @@
+"""Kinds of command-line arguments: from text to a value, or the rule that the text breaks."""
+
+import argparse
+import pathlib
+from collections.abc import Callable
+
+
+def positive(text: str) -> int:
+    """Returns a whole number of at least 1."""
+    return _number(text, int, lambda value: value >= 1, "a whole number of at least 1")
+
+
+def natural(text: str) -> int:
+    """Returns a whole number of at least 0."""
+    return _number(text, int, lambda value: value >= 0, "a whole number of at least 0")
+
+
+def share(text: str) -> float:
+    """Returns a number inside (0, 1)."""
+    return _number(text, float, lambda value: 0 < value < 1, "a share inside (0, 1)")
+
+
+def file(text: str) -> pathlib.Path:
+    """Returns the path of a file that is there."""
+    path = pathlib.Path(text).expanduser()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"expected an existing file. Received: {text!r}.")
+    return path
+
+
+def folder(text: str) -> pathlib.Path:
+    """Returns the path of a folder that is there."""
+    path = pathlib.Path(text).expanduser()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected an existing folder. Received: {text!r}.")
+    return path
+
+
+def _number(
+    text: str, kind: type[int] | type[float], holds: Callable[[float], bool], rule: str
+) -> int | float:
+    """Returns a number, or raises with the rule that it breaks."""
+    try:
+        value = kind(text)
+        if holds(value):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected {rule}. Received: {text!r}.")

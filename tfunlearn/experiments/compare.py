@@ -1,0 +1,164 @@
+"""Methods side by side on one task, under several seeds, beside retrained references."""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+from tfunlearn import methods
+from tfunlearn.audit.environment import environment
+from tfunlearn.data import scenarios
+from tfunlearn.experiments import compare_figures, compare_page
+from tfunlearn.experiments.compare_run import Attempt, Options, Run
+from tfunlearn.experiments.folder import writable_folder
+from tfunlearn.experiments.stages import write_json
+
+SEARCHED = " (searched)"
+_SCOPES = {"whole_class": "class"}  # of the other tasks: single examples
+
+
+def compare(
+    task: str,
+    *,
+    out: str | PathLike,
+    dataset: str = "digits",
+    names: Sequence[str] | None = None,
+    seeds: int | Sequence[int] = 3,
+    references: int = 3,
+    limit: int | None = None,
+    epochs: int | None = None,
+    data_dir: str | PathLike | None = None,
+    options: Mapping[str, Options] | None = None,
+    searched: Mapping[str, Options] | None = None,
+    command: str = "",
+    verbose: int = 0,
+    say: Callable[[str], None] | None = print,
+) -> dict[str, Any]:
+    """Runs methods on a task under several seeds and sets each beside the retrained references.
+
+    For every seed an original is trained, and references on what is to stay; then each method is
+    run on the original. What is finished is kept, so that a killed run goes on where it stopped; a
+    row is made again if its options, or the file that its method stands in, have changed.
+
+    Args:
+        task: one of ``data.scenarios.TASKS``.
+        out: folder for report.json, report.html, an audit of each seed and, under ``stages``,
+            what is kept.
+        dataset: as in ``data.scenarios.random``.
+        names: methods to run; by default all that fit the task.
+        seeds: how many, from 0, or which ones.
+        references: retrained models a seed; with one alone, how much retraining itself varies is
+            not known.
+        limit: training images, as in ``data.scenarios.random``.
+        epochs: epochs of originals and references, as in ``data.scenarios.random``.
+        data_dir: folder of the data files.
+        options: method to options that differ from its defaults.
+        searched: method to options under which it is run once more, as a row of its own.
+        command: what is noted as the command that made the report.
+        verbose: as in ``keras.Model.fit``.
+        say: called with each line of output; None for silence.
+
+    Returns:
+        The content of report.json: figures of every row over the seeds, sorted by their gap, and
+        of every seed. A method that fails is a row with its reasons.
+
+    Raises:
+        FileNotFoundError: if the data is not there and cannot be downloaded.
+        OSError: if ``out`` cannot be written to.
+        ValueError: if the task, a method or an option is unknown, or a number is out of range.
+    """
+    say = say or (lambda line: None)
+    make = scenarios.get(task)
+    attempts, unfit = plan(task, names, options or {}, searched or {})
+    numbers = _seeds(seeds)
+    if not isinstance(references, int) or references < 1:
+        raise ValueError(
+            f"references: expected a whole number of at least 1. Received: {references!r}."
+        )
+    out = writable_folder(out)
+    given = {"limit": limit, "epochs": epochs, "data_dir": data_dir}
+    reports, failed = {}, {}
+    for seed in numbers:
+        run = Run(make(dataset, seed=seed, **given), out / "stages", verbose, say)
+        reports[seed], failed[seed] = run.report(attempts, references)
+    result = {
+        "schema": "tfunlearn.compare",
+        "version": 1,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "environment": environment(),
+        "task": task,
+        "dataset": dataset,
+        "training": dataclasses.asdict(run.scenario.training),
+        "split": {"sizes": dict(reports[numbers[0]].split["sizes"])},
+        "seeds": numbers,
+        "references": references,
+        "unfit": unfit,
+        **compare_figures.figures(reports, attempts, failed),
+    }
+    for seed, report in reports.items():
+        report.save(out / f"seed-{seed}.json")
+        report.to_html(out / f"seed-{seed}.html")
+    write_json(out / "report.json", result)
+    compare_page.write(out / "report.html", result)
+    for line in ("", *compare_page.table(result)):
+        say(line)
+    return result
+
+
+def plan(
+    task: str,
+    names: Sequence[str] | None,
+    options: Mapping[str, Options],
+    searched: Mapping[str, Options],
+) -> tuple[list[Attempt], list[str]]:
+    """Returns the rows to make, and the methods that are not made for the task.
+
+    Args:
+        task: the task's name.
+        names: methods to run; None for all. Retraining is left out: the references are its row.
+        options: method to options, as in ``compare``.
+        searched: method to options, as in ``compare``.
+
+    Raises:
+        ValueError: if a method is unknown, twice there, has options and is not run, or does not
+            take an option.
+
+    Example:
+        >>> from tfunlearn.experiments.compare import plan
+        >>> plan("random", ["finetune"], {}, {})
+        ([Attempt(label='finetune', method='finetune', options={})], [])
+    """
+    known = [methods.describe(name) for name in (methods.names() if names is None else names)]
+    asked = [line.name for line in known if line.function is not methods.retrain]
+    if len(set(asked)) < len(asked):
+        raise ValueError(f"methods: expected each one once. Received: {', '.join(asked)}.")
+    for name, own in [*options.items(), *searched.items()]:
+        unknown = sorted(set(own) - set(methods.describe(name).options))
+        if unknown:
+            raise ValueError(
+                f"{name}.{unknown[0]}: {name} does not take it. "
+                f"Expected: some of {', '.join(methods.describe(name).options)}."
+            )
+    absent = sorted(set(options) - set(asked))
+    if absent:
+        raise ValueError(
+            f"{absent[0]}: options for a method that is not run. Expected: some of "
+            f"{', '.join(asked)}. Received: {absent[0]}."
+        )
+    scopes = ("both", _SCOPES.get(task, "examples"))
+    fit = [name for name in asked if methods.describe(name).scope in scopes]
+    attempts = [Attempt(name, name, options.get(name, {})) for name in fit]
+    again = [Attempt(name + SEARCHED, name, searched[name]) for name in fit if name in searched]
+    return attempts + again, [name for name in asked if name not in fit]
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    """Returns the seeds of a number of them, or those that are given."""
+    found = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not found or len(set(found)) < len(found):
+        raise ValueError(
+            f"seeds: expected a number of at least 1, or different seeds. Received: {seeds!r}."
+        )
+    return found
