@@ -96,7 +96,94 @@ def methods_table():
     return "\n".join(lines)
 
 
-TABLES = {"mnist": mnist_table, "cifar": cifar_table, "methods": methods_table}
+TASKS = ("random", "whole_class", "mislabelled", "backdoor")
+NETWORKS = {"dense": ("digits", "mnist", "fashion_mnist"), "cnn": ("cifar10",)}
+
+
+def compare_tables(network):
+    """Returns, for each data set of a network, a row per method and a column per task."""
+    parts = []
+    for dataset in NETWORKS[network]:
+        found = {task: read(f"compare_{dataset}_{task}.json") for task in TASKS}
+        found = {task: result for task, result in found.items() if result}
+        if found:
+            parts.append(compare_table(dataset, found))
+    missing = f"`python benchmarks/run_compare.py --dataset {NETWORKS[network][-1]}`"
+    return "\n\n".join(parts) or f"Not run yet: {missing}."
+
+
+def compare_table(dataset, found):
+    """Returns one data set's table of the gap closed, and what is to be said on it."""
+    first = next(iter(found.values()))
+    lines = [
+        f"**{dataset}**, {first['training']['limit']:,} training images, {len(first['seeds'])} "
+        f"seeds, {first['references']} references each:",
+        "",
+        f"| method | {' | '.join(task.replace('_', ' ') for task in found)} |",
+        f"|---|{'---|' * len(found)}",
+    ]
+    cells = {task: compare_cells(result) for task, result in found.items()}
+    names = sorted({name for own in cells.values() for name in own})
+    lines += [
+        f"| `{name}` | {' | '.join(own.get(name, '') for own in cells.values())} |"
+        for name in names
+    ]
+    for label, key in (("gap of doing nothing", "do_nothing"), ("gap of a reference", "retrain")):
+        rows = [compare_row(result, key) for result in found.values()]
+        gaps = [f"{row['gap']['mean']:.4f}" if row["gap"] else "" for row in rows]
+        lines.append(f"| *{label}* | {' | '.join(gaps)} |")
+    notes = [note for task, result in found.items() for note in compare_notes(task, result)]
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes)])
+
+
+def compare_cells(result):
+    """Returns method to its gap closed with its defaults, and with searched settings if any."""
+    cells = dict.fromkeys(result["unfit"], "not for it")
+    for row in sorted(result["rows"], key=lambda row: row["name"]):  # defaults before searched
+        if row["method"]:
+            before = f"{cells[row['method']]}, " if row["method"] in cells else ""
+            cells[row["method"]] = before + compare_cell(row)
+    return cells
+
+
+def compare_cell(row):
+    """Returns the share of the gap that a row closed, at which share of retraining's time."""
+    word = "" if row["name"] == row["method"] else "searched "
+    if row["gap_closed"] is None:
+        return f"{word}failed"
+    text = f"{word}{row['gap_closed']:.2f} at {row['share_of_retraining']['mean']:.2f}"
+    return text + " (collapsed)" * bool(row["collapsed"]) + " (failed once)" * bool(row["failed"])
+
+
+def compare_row(result, name):
+    """Returns the row of a name."""
+    return next(row for row in result["rows"] if row["name"] == name)
+
+
+def compare_notes(task, result):
+    """Returns the closest method of a task within the budget, and why some rows are bad."""
+    from tfunlearn.experiments.compare_page import notes
+
+    seeds = len(result["seeds"])
+    found = []
+    for note in notes(result):
+        if note.startswith("Closest"):
+            inside = compare_row(result, result["closest"])["in_range"]
+            if inside is not None:
+                note += f" Within the range of the references in {inside} of {seeds} seeds."
+        elif note.startswith("Not made for"):
+            continue
+        found.append(f"{task.replace('_', ' ')}: {note}")
+    return found
+
+
+TABLES = {
+    "mnist": mnist_table,
+    "cifar": cifar_table,
+    "methods": methods_table,
+    "compare-dense": lambda: compare_tables("dense"),
+    "compare-cnn": lambda: compare_tables("cnn"),
+}
 
 
 def rewrite(text):

@@ -127,3 +127,21 @@ def test_a_folder_is_made_with_its_parents_and_left_empty(tmp_path):
     folder = writable_folder(tmp_path / "a" / "b")
     assert folder.is_dir()
     assert list(folder.iterdir()) == []
+
+
+def test_a_noted_stage_keeps_its_content_alone(tmp_path):
+    made = Stages(tmp_path, SETTINGS).noted("row", lambda: {"values": [1, None]}, {"epochs": 2})
+    again = Stages(tmp_path, SETTINGS)
+    assert again.noted("row", lambda: {"values": []}, {"epochs": 2}) == made
+    assert [path.name for path in tmp_path.iterdir()] == ["row.json"]
+    assert again.noted("row", lambda: {"values": [2]}, {"epochs": 3}) == {"values": [2]}
+
+
+def test_a_failed_noted_stage_leaves_what_was_there(tmp_path):
+    def fail():
+        raise RuntimeError("no")
+
+    stages = Stages(tmp_path, SETTINGS)
+    with pytest.raises(RuntimeError, match="no"):
+        stages.noted("row", fail, {})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,151 @@
+"""Searches settings for each method: the smallest gap within a tenth of retraining's time.
+
+Writes results/search_<dataset>_<task>.json with every trial. A random search: the first trial of a
+method is its defaults; in each other one every option is left alone or drawn anew, with even
+chances. The seed of the task is one that no table uses. What is finished is kept under runs/.
+
+    python benchmarks/search.py --dataset fashion_mnist --task mislabelled --trials 20
+"""
+
+import argparse
+import pathlib
+import shlex
+import sys
+import typing
+import zlib
+
+import numpy as np
+
+HERE = pathlib.Path(__file__).resolve().parent
+FIXED = {"seed", "callbacks", "jit_compile", "verbose", "loss", "optimizer", "initialize"}
+EPOCHS, BATCH_SIZES = (1, 2, 3, 5), (32, 64, 128, 256, 512)
+
+
+def main(argv=None) -> None:
+    """Makes the trials that are not there yet and writes them all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--methods", nargs="+", help="(default: all that fit)")
+    parser.add_argument("--trials", type=int, default=20, help="for each method")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[100])
+    parser.add_argument("--references", type=int, default=3)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--runs", default=str(HERE.parent / "runs" / "search"))
+    parser.add_argument("--results", default=str(HERE / "results"))
+    args = parser.parse_args(argv)
+    if min(args.seeds) < 100:
+        parser.error("--seeds: expected seeds from 100, as the tables use those below")
+    if (args.limit or args.epochs) and args.results == parser.get_default("results"):
+        parser.error("--limit, --epochs: need --results; a shortened run is no committed result")
+
+    from tfunlearn.experiments import startup
+
+    startup.start()
+    from tfunlearn.audit.environment import environment
+    from tfunlearn.experiments.compare import plan
+    from tfunlearn.experiments.compare_figures import BUDGET
+    from tfunlearn.experiments.stages import write_json
+
+    fit, _ = plan(args.task, args.methods, {}, {})
+    rows = run([attempt.method for attempt in fit], args)
+    given = sys.argv[1:] if argv is None else argv
+    write_json(
+        pathlib.Path(args.results) / f"search_{args.dataset}_{args.task}.json",
+        {
+            "schema": "tfunlearn.search",
+            "version": 1,
+            "command": shlex.join(["python", "benchmarks/search.py", *given]),
+            "environment": environment(),
+            "task": args.task,
+            "dataset": args.dataset,
+            "seeds": args.seeds,
+            "references": args.references,
+            "budget": BUDGET,
+            "best": best(rows),
+            "trials": rows,
+        },
+    )
+
+
+def run(names, args):
+    """Returns a row of figures for every trial, the smallest gap first."""
+    from tfunlearn import methods
+    from tfunlearn.data import scenarios
+    from tfunlearn.experiments.compare_figures import figures
+    from tfunlearn.experiments.compare_run import Attempt, Run
+
+    make, folder = scenarios.get(args.task), pathlib.Path(args.runs) / f"{args.dataset}-{args.task}"
+    given = {"limit": args.limit, "epochs": args.epochs, "data_dir": args.data_dir}
+    reports, failed, attempts = {}, {}, []
+    for seed in args.seeds:
+        scenario = make(args.dataset, seed=seed, **given)
+        attempts = attempts or [
+            Attempt(f"{name} {n}", name, draw(methods.describe(name), n, scenario.training))
+            for name in names
+            for n in range(args.trials)
+        ]
+        say = print if seed == args.seeds[0] else lambda line: None
+        reports[seed], failed[seed] = Run(scenario, folder, 0, say).report(
+            attempts, args.references
+        )
+    return figures(reports, attempts, failed)["rows"]
+
+
+def best(rows):
+    """Returns method to its closest trial within the budget that worked and did not collapse."""
+    from tfunlearn.experiments.compare_figures import closest
+
+    found = {}
+    for name in sorted({row["method"] for row in rows if row["method"]}):
+        label = closest([row for row in rows if row["method"] == name])
+        for row in rows:
+            if row["name"] == label:
+                kept = ("options", "gap", "gap_closed", "in_range", "share_of_retraining")
+                found[name] = {key: row[key] for key in kept}
+    return found
+
+
+def draw(method, number, training):
+    """Returns the options of a method's trial: none for the first one."""
+    if number == 0:
+        return {}
+    numbers = np.random.default_rng([zlib.crc32(method.name.encode()), number])
+    hints, options = typing.get_type_hints(method.function), {}
+    for name, default in method.options.items():
+        changed, value = numbers.random() < 0.5, _value(name, default, hints, training, numbers)
+        if changed and name not in FIXED and value is not None:
+            options[name] = value
+    return options
+
+
+def _value(name, default, hints, training, numbers):
+    """Returns another value of an option, or None where it is not one to search."""
+    if name == "epochs":
+        return int(numbers.choice(EPOCHS))
+    if name == "batch_size":
+        return int(numbers.choice(BATCH_SIZES))
+    if name == "learning_rate" and default is None:
+        return _digits(training.learning_rate * 10 ** numbers.uniform(-2, 1))
+    if typing.get_origin(hints.get(name)) is typing.Literal:
+        return str(numbers.choice(typing.get_args(hints[name])))
+    if isinstance(default, bool):
+        return bool(numbers.random() < 0.5)
+    if isinstance(default, int) and default > 0:
+        return max(1, round(default * 2 ** numbers.uniform(-2, 2)))
+    if isinstance(default, float) and default > 0:
+        factor = 10 ** numbers.uniform(-1, 1)
+        odds = factor * default / (1 - default) if default < 1 else None  # a share stays below 1
+        return _digits(odds / (1 + odds) if odds else factor * default)
+    return None
+
+
+def _digits(value):
+    """Returns a number with three digits."""
+    return float(f"{value:.3g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The benchmarks' own code, on a few digits: what they write, and the tables made of it."""
+
+import importlib.util
+import json
+import pathlib
+import typing
+
+import keras
+import pytest
+
+from tfunlearn import methods, models
+from tfunlearn.data import scenarios
+from tfunlearn.experiments import startup
+
+FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
+SHORT = ["--dataset", "digits", "--limit", "100", "--epochs", "2", "--references", "2"]
+
+
+def load(name):
+    """Returns a benchmark as a module."""
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def shrink(
+    model,
+    split,
+    *,
+    seed=0,
+    epochs: int = 3,
+    batch_size: int = 128,
+    loss=None,
+    learning_rate: float | None = None,
+    factor: float = 0.9,
+    strength: float = 20.0,
+    rounds: int = 8,
+    quick: bool = False,
+    kind: typing.Literal["a", "b"] = "a",
+    start: float = 0.0,
+    parts: tuple = (),
+):
+    """Makes weights smaller."""
+    twin = models.copy(model, seed=seed)
+    twin.set_weights([factor * weight for weight in twin.get_weights()])
+    return twin
+
+
+def broken(model, split, *, seed=0):
+    """Fails."""
+    raise RuntimeError("no luck")
+
+
+def classes_only(model, split, *, seed=0):
+    """Is for whole classes."""
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Three methods of the tests' own in the place of all."""
+    monkeypatch.setattr(startup, "start", lambda: None)
+    kept = {"retrain": methods.describe("retrain")}
+    monkeypatch.setattr(methods, "_TABLE", kept)
+    for function, scope in ((shrink, "both"), (broken, "both"), (classes_only, "class")):
+        methods.register(methods.Method(function, frozenset(), scope, "nothing"))
+
+
+def test_search_and_comparison_and_table(few, tmp_path, monkeypatch):
+    folders = ["--results", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    own = [*SHORT, *folders]
+    load("search").main([*own, "--task", "mislabelled", "--trials", "3"])
+    search = json.loads((tmp_path / "search_digits_mislabelled.json").read_text())
+    assert search["seeds"] == [100]
+    tried = {row["name"] for row in search["trials"] if row["method"]}
+    assert tried == {f"{name} {n}" for name in ("shrink", "broken") for n in range(3)}
+    assert search["command"].startswith("python benchmarks/search.py --dataset digits")
+    assert search["environment"]["keras"] == keras.__version__
+    for row in search["best"].values():
+        assert row["share_of_retraining"]["mean"] <= search["budget"]
+    # under so short a retraining nothing may be cheap, so the next step gets its own finding
+    search["best"] = {"shrink": {"options": {"factor": 0.8}}}
+    (tmp_path / "search_digits_mislabelled.json").write_text(json.dumps(search))
+
+    load("run_compare").main([*own, "--tasks", "mislabelled", "--seeds", "1"])
+    result = json.loads((tmp_path / "compare_digits_mislabelled.json").read_text())
+    assert result["benchmark"] == "compare"
+    names = {row["name"] for row in result["rows"]}
+    assert names == {"do_nothing", "retrain", "shrink", "shrink (searched)", "broken"}
+
+    tables = load("tables")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    text = tables.compare_tables("dense")
+    shown = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()}
+    closed = {row["name"]: row["gap_closed"] for row in result["rows"]}
+    share = {row["name"]: row["share_of_retraining"] for row in result["rows"]}
+    expected = ", ".join(
+        f"{word}{closed[name]:.2f} at {share[name]['mean']:.2f}"
+        for word, name in (("", "shrink"), ("searched ", "shrink (searched)"))
+    )
+    assert "| method | mislabelled |" in text
+    assert shown["`shrink`"] == f"| `shrink` | {expected} |"
+    assert shown["`broken`"] == "| `broken` | failed |"
+    assert shown["`classes_only`"] == "| `classes_only` | not for it |"
+    nothing = next(row for row in result["rows"] if row["name"] == "do_nothing")
+    assert shown["*gap of doing nothing*"].endswith(f" {nothing['gap']['mean']:.4f} |")
+    assert "- mislabelled: broken failed under seed 0: no luck" in text
+    assert tables.compare_tables("cnn").startswith("Not run yet: ")
+
+
+def test_shortened_runs_are_no_committed_results(capsys):
+    for name, own in (("run_compare", []), ("search", ["--task", "random"])):
+        with pytest.raises(SystemExit):
+            load(name).main([*SHORT, *own])
+        assert "no committed result" in capsys.readouterr().err
+
+
+def test_search_stays_off_the_seeds_of_the_tables(capsys):
+    with pytest.raises(SystemExit):
+        load("search").main([*SHORT, "--task", "random", "--seeds", "2", "100"])
+    assert "expected seeds from 100" in capsys.readouterr().err
+
+
+def test_trials_are_drawn_around_the_defaults(few):
+    search, training = load("search"), scenarios.TRAINING["digits"]
+    line = methods.describe("shrink")
+    drawn = [search.draw(line, number, training) for number in range(200)]
+    assert drawn[0] == {}
+    assert drawn == [search.draw(line, number, training) for number in range(200)]
+    values = {name: [own[name] for own in drawn if name in own] for name in line.options}
+    for name in ("seed", "loss", "start", "parts"):
+        assert values[name] == []
+    for name in ("epochs", "factor", "strength", "rounds", "learning_rate"):
+        assert 70 < len(values[name]) < 130
+    assert 0 < min(values["factor"]) < 0.6 < 0.95 < max(values["factor"]) < 1
+    assert 2 <= min(values["strength"]) < 4 < 100 < max(values["strength"]) <= 200
+    assert 2 <= min(values["rounds"]) < max(values["rounds"]) <= 32
+    rate = training.learning_rate
+    assert rate / 100 <= min(values["learning_rate"]) < rate < max(values["learning_rate"])
+    assert max(values["learning_rate"]) <= 10 * rate
+    assert set(values["kind"]) == {"a", "b"}
+    assert set(values["quick"]) == {True, False}
+    assert all(isinstance(n, int) for n in [*values["epochs"], *values["rounds"]])
+    json.dumps(drawn)
