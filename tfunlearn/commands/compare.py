@@ -1,7 +1,6 @@
 """The command ``tfunlearn compare``."""
 
 import argparse
-import json
 import pathlib
 import shlex
 
@@ -132,10 +131,12 @@ def _best(path: pathlib.Path | None) -> dict[str, dict[str, object]]:
     """Returns method to the best options that a search found for it."""
     if path is None:
         return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
+    from tfunlearn.experiments.stages import read_json
+
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("schema") != "tfunlearn.search":
         raise ValueError(f"--searched: expected a file of benchmarks/search.py. Received: {path}.")
-    return {name: found["options"] for name, found in content["best"].items()}
+    return {name: found["options"] for name, found in content["best"].items() if found["options"]}
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -1,0 +1,109 @@
+"""The command ``tfunlearn unlearn``."""
+
+import argparse
+
+from tfunlearn.commands.arguments import file, natural, share
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the command with its options.
+
+    Args:
+        commands: the commands of ``tfunlearn``.
+    """
+    text = "unlearn a saved model of your own"
+    parser = commands.add_parser("unlearn", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(call=call)
+    option = parser.add_argument
+    option("--model", type=file, required=True, metavar="M.keras", help="the trained model")
+    option(
+        "--data",
+        type=file,
+        required=True,
+        metavar="D.npz",
+        help="its data: arrays x_train, y_train, x_test, y_test; labels are class ids or one-hot",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--forget", type=file, metavar="IDS.txt", help="what to forget: a row of x_train a line"
+    )
+    what.add_argument(
+        "--class",
+        dest="classes",
+        type=natural,
+        nargs="+",
+        metavar="CLASS",
+        help="what to forget: whole classes",
+    )
+    option("--method", required=True, metavar="NAME", help="see: tfunlearn methods")
+    _add_settings(parser, "--set", "options of the method; see: tfunlearn methods NAME")
+    option(
+        "--reference",
+        type=file,
+        action="append",
+        default=[],
+        metavar="R.keras",
+        help="a model retrained without what is forgotten, to compare with; may be repeated",
+    )
+    _add_settings(
+        parser,
+        "--retrain",
+        "retrain to compare with: epochs=N (as many as the original had), batch_size=N, ...",
+    )
+    option(
+        "--validation",
+        type=share,
+        metavar="SHARE",
+        help="share of the test examples to set apart, for methods that read validation",
+    )
+    option(
+        "--out",
+        default="unlearned",
+        metavar="FOLDER",
+        help="where to write (default: %(default)s)",
+    )
+    option("--seed", type=natural, default=0, help="seed of all that is drawn (default: 0)")
+    option("--verbose", action="store_true", help="show Keras' progress and TensorFlow's messages")
+    option("--debug", action="store_true", help="show the traceback of an error")
+
+
+def call(args: argparse.Namespace) -> None:
+    """Runs the command.
+
+    Args:
+        args: the parsed arguments.
+
+    Raises:
+        argparse.ArgumentTypeError: if methods and settings do not fit together.
+    """
+    from tfunlearn.experiments import settings
+    from tfunlearn.experiments.unlearn_file import unlearn_file
+
+    try:
+        options = settings.parse(args.method, args.set or ())
+        again = None
+        if args.retrain is not None:
+            again = settings.parse("retrain", args.retrain, "--retrain")
+            if "epochs" not in again:
+                raise ValueError("--retrain: expected epochs=N, as many as the original was given.")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from error
+    unlearn_file(
+        args.model,
+        args.data,
+        args.out,
+        method=args.method,
+        forget=args.forget,
+        classes=args.classes,
+        options=options,
+        references=args.reference,
+        retrain=again,
+        validation=args.validation,
+        seed=args.seed,
+        verbose=int(args.verbose),
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser, flag: str, text: str) -> None:
+    """Adds an option that takes several ``KEY=VALUE``."""
+    parser.add_argument(flag, nargs="+", action="extend", metavar="KEY=VALUE", help=text)
