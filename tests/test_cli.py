@@ -12,9 +12,9 @@ import tfunlearn
 from tfunlearn import cli
 from tfunlearn.experiments import cifar10_confuser, demo, mnist_retrain, startup
 
-HELP = [["--help"], ["demo", "--help"], ["run", "--help"]] + [
-    ["run", name, "--help"] for name in ("mnist-retrain", "cifar10-confuser")
-]
+HELP = [
+    [*name, "--help"] for name in ([], ["demo"], ["compare"], ["unlearn"], ["methods"], ["run"])
+] + [["run", name, "--help"] for name in ("mnist-retrain", "cifar10-confuser")]
 
 
 @pytest.fixture
@@ -254,3 +254,19 @@ def test_a_demo_with_a_failed_method_fails(tmp_path, monkeypatch, started, capsy
     monkeypatch.setattr(demo, "demo", lambda *args, **options: {"random": Report()})
     assert cli.main(["demo", "--out", str(tmp_path)]) == 1
     assert "1 of the demo's methods failed; magic: failed: it was a trick" in error_line(capsys)
+
+
+def test_methods_lists_every_option(capsys):
+    assert cli.main(["methods"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(tfunlearn.methods.table())
+    assert "\n\nfinetune: Goes on training" in text
+    assert cli.main(["methods", "finetune"]) == 0
+    (head, *options) = capsys.readouterr().out.splitlines()
+    assert head.startswith("finetune: ")
+    assert "  epochs=5 " in "\n".join(options)
+
+
+def test_methods_refuses_an_unknown_name(capsys):
+    assert cli.main(["methods", "erase"]) == 2
+    assert "method: expected one of retrain" in error_line(capsys)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tfunlearn._version import __version__
+from tfunlearn.commands import compare, methods, unlearn
+from tfunlearn.commands.arguments import folder, natural, positive, share
 from tfunlearn.experiments import startup
 from tfunlearn.experiments.folder import writable_folder
 
@@ -26,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = _parser().parse_args(argv)
-        writable_folder(args.out, "--out")
+        if args.out is not None:
+            writable_folder(args.out, "--out")
     except SystemExit as stop:  # argparse has said what there was to say
         return int(stop.code or OK)
     except OSError as error:
@@ -74,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tfunlearn {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_demo(commands)
+    unlearn.add(commands)
+    methods.add(commands)
+    compare.add(commands)
     run = commands.add_parser(
         "run", help="repeat a notebook on real data; goes on where a killed run stopped"
     )
@@ -93,10 +99,10 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         fraction=0.1,
     )
     parser.add_argument(
-        "--epochs", type=_positive, help="epochs of each unlearning (default: each method's own)"
+        "--epochs", type=positive, help="epochs of each unlearning (default: each method's own)"
     )
     parser.add_argument(
-        "--limit", type=_positive, default=500, help="training images (default: %(default)s)"
+        "--limit", type=positive, default=500, help="training images (default: %(default)s)"
     )
     parser.add_argument(
         "--methods",
@@ -154,10 +160,10 @@ def _add(
     parser.set_defaults(call=call)
     option = parser.add_argument
     option("--out", default=out, metavar="FOLDER", help="where to write (default: %(default)s)")
-    option("--seed", type=_natural, default=0, help="seed of all that is drawn (default: 0)")
+    option("--seed", type=natural, default=0, help="seed of all that is drawn (default: 0)")
     option(
         "--forget-fraction",
-        type=_share,
+        type=share,
         default=fraction,
         metavar="SHARE",
         help="share of the training images to forget (default: %(default)s)",
@@ -171,14 +177,14 @@ def _add_data_options(parser: argparse.ArgumentParser, epochs: str) -> None:
     """Adds the options of experiments on downloaded data."""
     parser.add_argument(
         "--data-dir",
-        type=_folder,
+        type=folder,
         metavar="FOLDER",
         help="folder of the data files (default: the variable TFUNLEARN_DATA_DIR, else download)",
     )
     parser.add_argument(
-        "--epochs", type=_positive, default=5, help=f"{epochs} (default: %(default)s)"
+        "--epochs", type=positive, default=5, help=f"{epochs} (default: %(default)s)"
     )
-    parser.add_argument("--limit", type=_positive, help="training images to use (default: all)")
+    parser.add_argument("--limit", type=positive, help="training images to use (default: all)")
 
 
 def _demo(args: argparse.Namespace) -> None:
@@ -237,38 +243,6 @@ def _data_options(args: argparse.Namespace) -> dict[str, object]:
         "limit": args.limit,
         "verbose": int(args.verbose),
     }
-
-
-def _positive(text: str) -> int:
-    return _number(text, int, lambda value: value >= 1, "a whole number of at least 1")
-
-
-def _natural(text: str) -> int:
-    return _number(text, int, lambda value: value >= 0, "a whole number of at least 0")
-
-
-def _share(text: str) -> float:
-    return _number(text, float, lambda value: 0 < value < 1, "a share inside (0, 1)")
-
-
-def _number(
-    text: str, kind: type[int] | type[float], holds: Callable[[float], bool], rule: str
-) -> int | float:
-    """Returns a number from the command line, or raises with the rule that it breaks."""
-    try:
-        value = kind(text)
-        if holds(value):
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"expected {rule}. Received: {text!r}.")
-
-
-def _folder(text: str) -> pathlib.Path:
-    path = pathlib.Path(text).expanduser()
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"expected an existing folder. Received: {text!r}.")
-    return path
 
 
 if __name__ == "__main__":

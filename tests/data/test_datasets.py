@@ -172,7 +172,8 @@ def test_not_an_archive(tmp_path):
         ({"y_test": np.array([1, None], object)}, ["none of them pickled"]),
         ({"y_train": np.zeros(3, int)}, ["y_train", "(4,)", "(3,)"]),
         ({"y_test": np.zeros(2)}, ["y_test", "integers", "float64"]),
-        ({"y_train": np.eye(4, dtype=int)}, ["y_train", "(4, 4)"]),
+        ({"y_train": np.eye(4) / 2}, ["y_train", "(4, 4)"]),
+        ({"y_train": np.eye(4, dtype=int)[::-1] + np.eye(4, dtype=int)}, ["y_train", "(4, 4)"]),
         ({"x_train": np.array(1)}, ["x_train", "single number"]),
     ],
 )
@@ -181,6 +182,14 @@ def test_wrong_contents(tmp_path, changes, words):
         datasets.load(save(tmp_path / "wrong.npz", **changes))
     for word in ["wrong.npz", *words]:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_one_hot_labels_are_class_ids(tmp_path, dtype):
+    path = save(tmp_path / "own.npz", y_train=np.eye(5, dtype=dtype)[[4, 0, 2, 2]])
+    (_, y), _ = datasets.load(path)
+    assert y.dtype == "int64"
+    assert y.tolist() == [4, 0, 2, 2]
 
 
 def test_digits_are_scikit_learns():

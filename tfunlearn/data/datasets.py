@@ -82,7 +82,8 @@ def read_npz(path: str | PathLike) -> tuple[Arrays, Arrays]:
         path: the file.
 
     Returns:
-        ``((x_train, y_train), (x_test, y_test))``, labels of shape ``(N, 1)`` flattened.
+        ``((x_train, y_train), (x_test, y_test))``: labels of shape ``(N, 1)`` flattened, one-hot
+        rows ``(N, C)`` (a single 1 and otherwise 0, of any type) as the place of their 1.
 
     Raises:
         FileNotFoundError: if the file is not there.
@@ -119,6 +120,8 @@ def _pair(x: np.ndarray, y: np.ndarray, path: pathlib.Path, part: str) -> Arrays
     """Checks that images and labels fit together; gives labels as int64 (N,)."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    elif y.ndim == 2 and ((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all():
+        y = y.argmax(1)
     if x.ndim == 0:
         raise ValueError(
             f"path: {str(path)!r}: expected x_{part} of shape (N, ...). Received a single number."

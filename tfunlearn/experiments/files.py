@@ -1,0 +1,146 @@
+"""Files of one's own: a saved model, a data set, a list of ids, read with care."""
+
+import pathlib
+import warnings
+import zipfile
+from collections.abc import Sequence
+from os import PathLike
+
+import keras
+import numpy as np
+
+from tfunlearn import models
+from tfunlearn.data import ForgetSplit, datasets
+
+_IN_PYTHON = (
+    "In Python: define or import it, decorated with @keras.saving.register_keras_serializable(), "
+    "then keras.saving.load_model and tfunlearn.unlearn(model, split, method)"
+)
+
+
+def load_model(path: str | PathLike, name: str = "model") -> keras.Model:
+    """Loads a ``.keras`` file in Keras' safe mode.
+
+    Args:
+        path: the file.
+        name: the argument's name in messages.
+
+    Raises:
+        FileNotFoundError: if the file is not there.
+        ValueError: if it is another kind of file, damaged, or holds code of one's own.
+    """
+    path = pathlib.Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{name}: expected a file. Received: {str(path)!r}, not there.")
+    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{name}: {str(path)!r} cannot be used. Expected: a whole .keras file, as "
+            "model.save('name.keras') writes it. Received: another kind of file, or a damaged one."
+        )
+    try:
+        with warnings.catch_warnings():  # methods start from a fresh optimizer
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+            loaded = keras.saving.load_model(path)
+    except Exception as error:  # Keras raises many kinds
+        raise ValueError(f"{name}: {str(path)!r} cannot be loaded. {_reason(error)}") from error
+    if not isinstance(loaded, keras.Model):
+        raise ValueError(
+            f"{name}: {str(path)!r} holds no model. Expected: a keras.Model. "
+            f"Received: {type(loaded).__name__}."
+        )
+    return loaded
+
+
+def _reason(error: Exception) -> str:
+    """Returns why a model could not be loaded and what to do, in a sentence or two."""
+    text = " ".join(str(error).split())
+    if "Could not locate" in text:
+        what = text.split(". ")[0].removeprefix("Could not locate ")
+        return (
+            f"It needs {what} of your own, and a command loads no code. Expected: layers, losses "
+            f"and metrics of Keras. {_IN_PYTHON}."
+        )
+    if "Lambda" in text or "safe_mode" in text:
+        return (
+            "It holds Python code (a Lambda layer), which safe mode does not run. Expected: layers "
+            "whose code is not in the file; write the Lambda as a layer class. " + _IN_PYTHON + "."
+        )
+    return f"Expected: a whole .keras file. Received: {type(error).__name__}: {text[:200]}"
+
+
+def make_split(
+    data: str | PathLike,
+    model: keras.Model,
+    *,
+    forget: str | PathLike | None = None,
+    classes: Sequence[int] | None = None,
+    validation: float | None = None,
+    seed: int = 0,
+) -> ForgetSplit:
+    """Reads a data set for a model and divides it by a file of ids, or by classes.
+
+    Args:
+        data: an ``.npz`` file with x_train, y_train, x_test and y_test; labels are class ids or
+            one-hot rows.
+        model: the model, whose number of classes the split gets.
+        forget: text file with one id (a position in x_train, from 0) on each line.
+        classes: in place of ids, the classes to forget whole.
+        validation: share of the test examples that become the validation role, and are no longer
+            tested on.
+        seed: seed of the draw of the validation examples.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: if a file cannot be used, or ids, classes or labels do not fit.
+    """
+    (x, y), (x_test, y_test) = datasets.read_npz(data)
+    roles = {"test": (x_test, y_test), "num_classes": models.num_classes(model)}
+    if validation is not None:
+        order = np.random.default_rng([seed, 2]).permutation(len(y_test))
+        count = round(validation * len(y_test))
+        if not 0 < count < len(y_test):
+            raise ValueError(
+                "validation: expected a share that leaves examples on both sides. "
+                f"Received: {validation} of {len(y_test)} test examples."
+            )
+        held, tested = order[:count], order[count:]
+        roles["validation"] = x_test[held], y_test[held]
+        roles["test"] = x_test[tested], y_test[tested]
+    if classes is not None:
+        return ForgetSplit.by_class(x, y, classes=classes, **roles)
+    return ForgetSplit.by_index(x, y, forget=read_ids(forget), **roles)
+
+
+def read_ids(path: str | PathLike) -> np.ndarray:
+    """Reads whole numbers, one on each line; empty lines do not count.
+
+    Args:
+        path: the text file.
+
+    Returns:
+        int64 of shape ``(N,)``.
+
+    Raises:
+        FileNotFoundError: if the file is not there.
+        ValueError: if a line is something else, or there is none.
+    """
+    path = pathlib.Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"forget: expected a file. Received: {str(path)!r}, not there.")
+    ids = []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"forget: {str(path)!r} is not a text file: {error}.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if not line.strip().isascii() or not line.strip().isdigit():
+            raise ValueError(
+                f"forget: expected a whole number on each line of {str(path)!r}. "
+                f"Received on line {number}: {line.strip()[:40]!r}."
+            )
+        ids.append(int(line))
+    if not ids:
+        raise ValueError(f"forget: expected at least one id. Received none in {str(path)!r}.")
+    return np.array(ids, "int64")

@@ -1,0 +1,198 @@
+"""Unlearning a saved model: read it and its data, run a method, audit, write the result."""
+
+import hashlib
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import keras
+
+from tfunlearn import methods, models
+from tfunlearn.data import ForgetSplit
+from tfunlearn.experiments.files import load_model, make_split
+from tfunlearn.experiments.folder import writable_folder
+from tfunlearn.experiments.stages import save_model
+from tfunlearn.experiments.unlearn_report import FILES, write_report
+from tfunlearn.methods.checks import check
+from tfunlearn.report import AuditReport
+
+UNLEARNED, RETRAINED = "unlearned.keras", "retrained.keras"
+
+
+def unlearn_file(
+    model: str | PathLike,
+    data: str | PathLike,
+    out: str | PathLike,
+    *,
+    method: str,
+    forget: str | PathLike | None = None,
+    classes: Sequence[int] | None = None,
+    options: Mapping[str, Any] | None = None,
+    references: Sequence[str | PathLike] = (),
+    retrain: Mapping[str, Any] | None = None,
+    validation: float | None = None,
+    seed: int = 0,
+    verbose: int = 0,
+    say: Callable[[str], None] | None = print,
+) -> AuditReport | None:
+    """Unlearns a saved model and writes the new one, with a report.
+
+    Each file is written under another name first, so that it is whole or not there.
+
+    Args:
+        model: the ``.keras`` file of the original.
+        data: its data, as in ``files.make_split``.
+        out: folder for unlearned.keras, retrained.keras if it is made, and the reports.
+        method: a name from ``methods.names()``.
+        forget: text file with an id to forget on each line; or
+        classes: the classes to forget.
+        options: options of the method.
+        references: ``.keras`` files of models retrained without the forget set.
+        retrain: options of ``methods.retrain``, to make a reference here; ``epochs`` among them.
+        validation: share of the test examples to set apart for validation.
+        seed: seed of all that is drawn.
+        verbose: as in ``keras.Model.fit``.
+        say: called with each line of output; None for silence.
+
+    Returns:
+        The audit of original, unlearned model and references; None where there is no reference,
+        as then there is nothing to audit against, and the report holds bare numbers.
+
+    Raises:
+        OSError: if a file is not there or ``out`` cannot be written to.
+        ValueError: if files, options and method do not fit together.
+        RuntimeError: if the method changed nothing or diverged.
+    """
+    say, out = say or (lambda line: None), writable_folder(out)
+    chosen, original = methods.describe(method), load_model(model)
+    split = make_split(
+        data, original, forget=forget, classes=classes, validation=validation, seed=seed
+    )
+    options = _with_loss(chosen, original, options or {})
+    _check_fit(chosen, original, split, options)
+    taken = ["original", method, *([] if retrain is None else ["retrained"])]
+    given = _references(references, split, taken)
+    note = _made_by(chosen, options, retrain, {"model": model, "data": data}, seed)
+    say(f"{split}\n")
+    seconds: dict[str, float] = {}
+
+    def run(name: str, by: methods.Method, own: Mapping[str, Any], seed: int) -> keras.Model:
+        options = {"seed": seed, "verbose": verbose, **own}
+        made, seconds[name] = _timed(by, original, split, options)
+        say(f"{name}: {seconds[name]:.1f} s")
+        return made
+
+    made = {"original": original, method: run(method, chosen, options, seed), **given}
+    for name in FILES:  # those of an earlier run are of another model
+        (out / name).unlink(missing_ok=True)
+    save_model(made[method], out / UNLEARNED)
+    written = [UNLEARNED]
+    if retrain is not None:
+        again = methods.describe("retrain")
+        own = _with_loss(again, original, retrain)
+        made["retrained"] = run("retrained", again, own, seed + 1)
+        save_model(made["retrained"], out / RETRAINED)
+        written.append(RETRAINED)
+    names = [name for name in made if name not in ("original", method)]
+    own = {"title": f"Unlearned by {method}", "seconds": seconds, "note": note, "seed": seed}
+    text, report = write_report(out, made, split, names, **own)
+    written += [name for name in FILES if (out / name).is_file()]
+    say(f"\n{text}\n\nWritten to {out}: {', '.join(written)}")
+    return report
+
+
+def _with_loss(
+    method: methods.Method, model: keras.Model, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Adds the loss on class ids that equals the model's own loss on one-hot labels."""
+    options, loss = dict(options), getattr(model, "loss", None)
+    if "loss" not in method.options or options.get("loss") is not None or loss is None:
+        return options
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    if loss is keras.losses.categorical_crossentropy:
+        options["loss"] = keras.losses.SparseCategoricalCrossentropy()
+    elif isinstance(loss, keras.losses.CategoricalCrossentropy):
+        if loss.label_smoothing:
+            raise ValueError(
+                "model: its loss smooths one-hot labels, and labels are class ids here. Expected: "
+                "--set loss=sparse_categorical_crossentropy, or a model compiled without "
+                f"smoothing. Received: label_smoothing={loss.label_smoothing}."
+            )
+        options["loss"] = keras.losses.SparseCategoricalCrossentropy(from_logits=loss.from_logits)
+    return options
+
+
+def _check_fit(
+    method: methods.Method, model: keras.Model, split: ForgetSplit, options: Mapping[str, Any]
+) -> None:
+    """Raises before anything is computed if method, model and split do not fit together."""
+    reads = method.roles(**options)
+    if "validation" in reads and "validation" not in split.roles:
+        raise ValueError(
+            f"method: {method.name} reads a validation role. Expected: --validation SHARE, the "
+            "share of the test examples to set apart for it. Received: none."
+        )
+    check(model, split, reads)
+    models.logits_model(model)  # the report needs it
+    counts = zip(split.class_counts("forget"), split.class_counts("retain"), strict=True)
+    if method.scope == "class" and any(gone and stays for gone, stays in counts):
+        raise ValueError(
+            f"method: {method.name} forgets whole classes. Expected: --class, or the ids of all "
+            "examples of some classes. Received: ids of a part of a class."
+        )
+
+
+def _references(
+    paths: Sequence[str | PathLike], split: ForgetSplit, taken: Sequence[str]
+) -> dict[str, keras.Model]:
+    """Loads the references and names each for its file."""
+    found: dict[str, keras.Model] = {}
+    for path in paths:
+        reference = load_model(path, "reference")
+        name = pathlib.Path(path).stem
+        while name in (*taken, *found):
+            name += "'"
+        check(reference, split, frozenset())
+        if models.num_classes(reference) != split.num_classes:
+            raise ValueError(
+                f"reference: {str(path)!r} has another number of classes than the model. "
+                f"Expected: {split.num_classes}. Received: {models.num_classes(reference)}."
+            )
+        found[name] = reference
+    return found
+
+
+def _timed(
+    method: methods.Method, model: keras.Model, split: ForgetSplit, options: Mapping[str, Any]
+) -> tuple[keras.Model, float]:
+    """Runs a method; returns its model and the seconds it took."""
+    own = {key: value for key, value in options.items() if key in method.options}
+    start = time.perf_counter()
+    made = method.function(model, split, **own)
+    return made, round(time.perf_counter() - start, 3)
+
+
+def _made_by(
+    method: methods.Method,
+    options: Mapping[str, Any],
+    retrain: Mapping[str, Any] | None,
+    files: Mapping[str, str | PathLike],
+    seed: int,
+) -> str:
+    """Returns the note on how all this was made."""
+
+    def words(given: Mapping[str, Any]) -> str:
+        return ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
+
+    shown = {key: value for key, value in options.items() if not isinstance(value, keras.Loss)}
+    secret = method.function is methods.certified_last_layer  # its guarantee rests on the seed
+    parts = [f"{method.name} with {words(shown)}, seed {'not shown' if secret else seed}"]
+    if retrain is not None:
+        parts.append(f"retrained with {words(retrain)}{'' if secret else f', seed {seed + 1}'}")
+    for name, path in files.items():
+        with open(pathlib.Path(path).expanduser(), "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        parts.append(f"{name} {pathlib.Path(path).name}, sha256 {digest[:16]}")
+    return f"Made by tfunlearn unlearn: {'; '.join(parts)}."
