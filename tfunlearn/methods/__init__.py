@@ -5,11 +5,13 @@ from typing import Any
 import keras
 
 from tfunlearn.data import ForgetSplit
+from tfunlearn.methods.bounds import StopAtLevel
 from tfunlearn.methods.certified_last_layer import CertifiedHead, certified_last_layer
 from tfunlearn.methods.cf_k import cf_k
 from tfunlearn.methods.ct import ct, transpose_kernels
 from tfunlearn.methods.eu_k import eu_k
 from tfunlearn.methods.finetune import finetune
+from tfunlearn.methods.gradient_ascent import GradientAscent, gradient_ascent
 from tfunlearn.methods.l1_sparse import L1Sparse, l1_sparse
 from tfunlearn.methods.registry import Method, Unlearning, format_table
 from tfunlearn.methods.retrain import retrain
@@ -18,6 +20,7 @@ from tfunlearn.methods.svd_class import svd_class
 from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.methods.vision_confuser import vision_confuser
 
+_FORGET = frozenset({"forget"})
 _RETAIN = frozenset({"retain"})
 
 _TABLE = {
@@ -33,6 +36,7 @@ _TABLE = {
             needs="convolutions",
             idle={"learning_rate": 0.0, "stddev": 1e-30},
         ),
+        Method(gradient_ascent, _FORGET, "both", "epochs x forget, until it stops"),
         Method(l1_sparse, _RETAIN, "both", "epochs x retain", idle={"learning_rate": 0.0}),
         Method(
             rni,
@@ -73,8 +77,10 @@ _TABLE = {
 
 __all__ = [
     "CertifiedHead",
+    "GradientAscent",
     "L1Sparse",
     "Method",
+    "StopAtLevel",
     "Unlearner",
     "Unlearning",
     "certified_last_layer",
@@ -84,6 +90,7 @@ __all__ = [
     "eu_k",
     "finetune",
     "get",
+    "gradient_ascent",
     "l1_sparse",
     "names",
     "register",
