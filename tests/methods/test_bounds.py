@@ -63,7 +63,7 @@ class Diary(keras.callbacks.Callback):
 def test_it_stops_where_the_level_is_crossed():
     split = clouds()
     model, diary = trained(split), Diary()
-    free = {"learning_rate": 3.0, "batch_size": 20, "ceiling": None}
+    free = {"learning_rate": 10.0, "batch_size": 20, "ceiling": None}
     methods.gradient_ascent(model, split, epochs=3, stop_accuracy=None, callbacks=[diary], **free)
     path = [model.get_weights(), *diary.weights]
     start, end = next(pair for pair in pairwise(path) if level_of(model, pair[1], split) <= 0.5)
