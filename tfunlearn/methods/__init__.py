@@ -13,6 +13,7 @@ from tfunlearn.methods.eu_k import eu_k
 from tfunlearn.methods.finetune import finetune
 from tfunlearn.methods.gradient_ascent import GradientAscent, gradient_ascent
 from tfunlearn.methods.l1_sparse import L1Sparse, l1_sparse
+from tfunlearn.methods.neggrad_plus import NegGradPlus, neggrad_plus
 from tfunlearn.methods.registry import Method, Unlearning, format_table
 from tfunlearn.methods.retrain import retrain
 from tfunlearn.methods.rni import rni
@@ -22,6 +23,7 @@ from tfunlearn.methods.vision_confuser import vision_confuser
 
 _FORGET = frozenset({"forget"})
 _RETAIN = frozenset({"retain"})
+_BOTH = frozenset({"forget", "retain"})
 
 _TABLE = {
     method.name: method
@@ -37,6 +39,7 @@ _TABLE = {
             idle={"learning_rate": 0.0, "stddev": 1e-30},
         ),
         Method(gradient_ascent, _FORGET, "both", "epochs x forget, until it stops"),
+        Method(neggrad_plus, _BOTH, "both", "epochs x retain, with as many forget batches"),
         Method(l1_sparse, _RETAIN, "both", "epochs x retain", idle={"learning_rate": 0.0}),
         Method(
             rni,
@@ -80,6 +83,7 @@ __all__ = [
     "GradientAscent",
     "L1Sparse",
     "Method",
+    "NegGradPlus",
     "StopAtLevel",
     "Unlearner",
     "Unlearning",
@@ -93,6 +97,7 @@ __all__ = [
     "gradient_ascent",
     "l1_sparse",
     "names",
+    "neggrad_plus",
     "register",
     "retrain",
     "rni",
