@@ -9,6 +9,7 @@ from tfunlearn.methods.bounds import StopAtLevel
 from tfunlearn.methods.certified_last_layer import CertifiedHead, certified_last_layer
 from tfunlearn.methods.cf_k import cf_k
 from tfunlearn.methods.ct import ct, transpose_kernels
+from tfunlearn.methods.delete import DELETE, delete
 from tfunlearn.methods.eu_k import eu_k
 from tfunlearn.methods.finetune import finetune
 from tfunlearn.methods.gradient_ascent import GradientAscent, gradient_ascent
@@ -39,6 +40,12 @@ _TABLE = {
             idle={"learning_rate": 0.0, "stddev": 1e-30},
         ),
         Method(gradient_ascent, _FORGET, "both", "epochs x forget, until it stops"),
+        Method(
+            delete,
+            _FORGET,
+            "both",
+            "epochs x forget, with forward passes of the original, until it stops",
+        ),
         Method(neggrad_plus, _BOTH, "both", "epochs x retain, with as many forget batches"),
         Method(l1_sparse, _RETAIN, "both", "epochs x retain", idle={"learning_rate": 0.0}),
         Method(
@@ -79,6 +86,7 @@ _TABLE = {
 }
 
 __all__ = [
+    "DELETE",
     "CertifiedHead",
     "GradientAscent",
     "L1Sparse",
@@ -90,6 +98,7 @@ __all__ = [
     "certified_last_layer",
     "cf_k",
     "ct",
+    "delete",
     "describe",
     "eu_k",
     "finetune",
