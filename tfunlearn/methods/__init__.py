@@ -15,6 +15,7 @@ from tfunlearn.methods.finetune import finetune
 from tfunlearn.methods.gradient_ascent import GradientAscent, gradient_ascent
 from tfunlearn.methods.l1_sparse import L1Sparse, l1_sparse
 from tfunlearn.methods.neggrad_plus import NegGradPlus, neggrad_plus
+from tfunlearn.methods.random_labels import random_labels
 from tfunlearn.methods.registry import Method, Unlearning, format_table
 from tfunlearn.methods.retrain import retrain
 from tfunlearn.methods.rni import rni
@@ -47,6 +48,7 @@ _TABLE = {
             "epochs x forget, with forward passes of the original, until it stops",
         ),
         Method(neggrad_plus, _BOTH, "both", "epochs x retain, with as many forget batches"),
+        Method(random_labels, _BOTH, "both", "epochs x forget and retain"),
         Method(l1_sparse, _RETAIN, "both", "epochs x retain", idle={"learning_rate": 0.0}),
         Method(
             rni,
@@ -107,6 +109,7 @@ __all__ = [
     "l1_sparse",
     "names",
     "neggrad_plus",
+    "random_labels",
     "register",
     "retrain",
     "rni",
