@@ -1,10 +1,12 @@
 """The recipe taken from a model, the guarded fit, and the compile state of the result."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 
-from tfunlearn import models, training
+from tfunlearn import data, models, training
 from tfunlearn.training import Recipe
 
 X, Y = np.random.default_rng(0).normal(size=(8, 4)).astype("float32"), np.arange(8) % 3
@@ -326,3 +328,39 @@ def test_the_result_has_the_originals_form_and_the_students_weights():
         np.testing.assert_array_equal(got, old + 1)
     with pytest.raises(ValueError, match=r"student: its weights must be.*Received: \[\(4, 2\)"):
         training.adopt(model, keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+
+
+@pytest.mark.parametrize("train", ["fit", "fit_passes", "fit_steps"])
+def test_orders_are_the_same_under_a_strategy(train):
+    import tensorflow as tf
+
+    split = data.by_index(X, Y, forget=[0], test=(X, Y))
+
+    def weights():
+        model = _net(optimizer=keras.optimizers.SGD(0.5))
+        model.set_weights([np.ones(weight.shape) for weight in model.weights])
+        stream = data.batches(split, "retain", batch_size=3, shuffle=True, seed=4)
+        if train == "fit":
+            training.fit(model, stream, epochs=3)
+        elif train == "fit_passes":
+            training.fit_passes(model, lambda epoch: [stream, stream], epochs=3)
+        else:
+            step = functools.partial(model.train_on_batch, return_dict=True)
+            training.fit_steps(model, step, stream, epochs=3)
+        return model.get_weights()
+
+    alone = weights()
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        together = weights()
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_the_rate_of_an_optimizer_is_read_under_a_strategy():
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = _net(optimizer=keras.optimizers.SGD(0.5))
+        assert float(training.optimizer_like(model, scale=0.1).learning_rate.numpy()) == (
+            pytest.approx(0.05)
+        )

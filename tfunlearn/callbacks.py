@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.models import iter_layers
 from tfunlearn.seeds import check_seed
 
@@ -131,6 +132,91 @@ class WeightNoise(keras.callbacks.Callback):
             weight.assign(before + scale * noise)
             changed |= not np.array_equal(before, keras.ops.convert_to_numpy(weight))
         return changed
+
+
+class Rewind(keras.callbacks.Callback):
+    """Goes back, when training ends, to the epoch that had forgotten just as much as it should.
+
+    That is the epoch after which the error on the forget set was closest to the error that the
+    final model makes on validation examples of the same classes, which it was never shown. The
+    weights of every epoch are kept in memory until then.
+
+    Args:
+        split: the data; reads ``forget`` and ``validation``.
+        batch_size: examples a batch, for the errors.
+
+    Attributes:
+        errors: error on the forget set after each epoch, fractions in [0, 1].
+        reference: error of the final model on the validation examples, a fraction.
+        chosen: the epoch, from 0, whose weights the model has after training; the earliest of
+            equals.
+
+    Raises:
+        ValueError: if there is no validation set, or it has no example of the forget set's
+            classes; when training ends, if there was no epoch.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from tfunlearn import callbacks, data
+        >>> x, y = np.eye(4, dtype="float32"), np.array([0, 1, 0, 1])
+        >>> split = data.by_index(x, y, forget=[3], test=(x, y), validation=(x, y))
+        >>> net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
+        >>> net.compile("sgd", "sparse_categorical_crossentropy")
+        >>> back = callbacks.Rewind(split)
+        >>> _ = net.fit(*split.retain, epochs=3, callbacks=[back], verbose=0)
+        >>> len(back.errors), back.chosen in (0, 1, 2)
+        (3, True)
+
+    Reference: Kurmanji et al., 2023, "Towards Unbounded Machine Unlearning", arXiv 2302.09880,
+    SCRUB+R.
+    Deviation: the authors' notebook also counts the state before the first epoch, of which it has
+    saved nothing to go back to.
+    """
+
+    def __init__(self, split: ForgetSplit, *, batch_size: int = 128) -> None:
+        super().__init__()
+        known = np.isin(split.labels("validation"), split.labels("forget"))
+        if not known.any():
+            raise ValueError(
+                "validation: it must hold examples of the classes of the forget set. Expected: "
+                f"some of class {np.unique(split.labels('forget')).tolist()}. Received: none."
+            )
+        self._split, self._batch_size = (
+            split.subset("validation", np.flatnonzero(known)),
+            batch_size,
+        )
+        self._kept: list[list[np.ndarray]] = []
+        self.errors: list[float] = []
+        self.reference = self.chosen = None
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Starts anew."""
+        self._kept, self.errors, self.reference, self.chosen = [], [], None, None
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Keeps the weights and measures the error on the forget set."""
+        self._kept.append(self._net.get_weights())
+        self.errors.append(self._error("forget"))
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Measures the reference, chooses, and goes back."""
+        if not self.errors:
+            raise ValueError("epochs: nothing to go back to. Expected: an epoch. Received: none.")
+        self.reference = self._error("validation")
+        self.chosen = int(np.argmin(np.abs(np.asarray(self.errors) - self.reference)))
+        self._net.set_weights(self._kept[self.chosen])
+        self._kept = []
+
+    @property
+    def _net(self) -> keras.Model:
+        """The classifier: the model, or the student of one that trains a student."""
+        return getattr(self.model, "student", self.model)
+
+    def _error(self, role: str) -> float:
+        """Returns the share of a role's examples that the model gets wrong."""
+        stream = batches(self._split, role, batch_size=self._batch_size)
+        scores = self._net.predict(stream, verbose=0)
+        return float(np.mean(scores.argmax(-1) != self._split.labels(role)))
 
 
 def select_layers(model: keras.Model, layers: LayerFilter) -> list[Layer]:

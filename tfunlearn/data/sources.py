@@ -1,10 +1,11 @@
 """Where a role's examples come from: arrays in memory, or a stream read again at each pass."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 WINDOW = 1024  # examples that a stream holds back to shuffle among
+_LOOKS = ["once"]  # see looks
 
 
 def epoch_order(size: int, needed: int, shuffle: bool, key: list[int]) -> np.ndarray:
@@ -248,16 +250,32 @@ def _shuffled(examples: "tf.data.Dataset", window: int, seed: int, lane: int) ->
     return blocks.flat_map(permute)
 
 
-def _passes() -> Iterator[int]:
-    """Counts passes over a dataset; under ``tf.distribute`` pass 0 is given twice.
+@contextmanager
+def looks(when: Literal["once", "always", "never"]) -> Iterator[None]:
+    """States when Keras reads one batch besides the passes, for the time of a training.
 
-    There Keras reads one batch before its first epoch, to build what is not built, and that look
-    must not use up the order of the first pass: replicas would train in another order than one.
+    Under ``tf.distribute``, ``fit`` reads a batch before its first epoch, to build what is not
+    built. That look must not use up an order: replicas would train in another order than one.
+
+    Args:
+        when: ``"once"`` for one ``fit`` of all epochs, which is what holds outside; ``"always"``
+            for a ``fit`` a pass; ``"never"`` for passes that are read without ``fit``.
     """
+    before, _LOOKS[0] = _LOOKS[0], when
+    try:
+        yield
+    finally:
+        _LOOKS[0] = before
+
+
+def _passes() -> Iterator[int]:
+    """Counts passes over a dataset, without the looks that Keras takes under ``tf.distribute``."""
     import tensorflow as tf
 
-    looks = 1 if tf.distribute.has_strategy() else 0
-    return (max(number - looks, 0) for number in count())
+    if not tf.distribute.has_strategy():
+        return count()
+    own = {"once": lambda n: max(n - 1, 0), "always": lambda n: n // 2, "never": lambda n: n}
+    return (own[_LOOKS[0]](number) for number in count())
 
 
 def _finish(batches: "tf.data.Dataset", total: int, batch_size: int) -> "tf.data.Dataset":

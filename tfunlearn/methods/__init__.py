@@ -19,6 +19,7 @@ from tfunlearn.methods.random_labels import random_labels
 from tfunlearn.methods.registry import Method, Unlearning, format_table
 from tfunlearn.methods.retrain import retrain
 from tfunlearn.methods.rni import rni
+from tfunlearn.methods.scrub import SCRUB, scrub
 from tfunlearn.methods.svd_class import svd_class
 from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.methods.vision_confuser import vision_confuser
@@ -77,6 +78,13 @@ _TABLE = {
             idle={"alpha_forget": 0.0},
         ),
         Method(
+            scrub,
+            frozenset({"forget", "retain"}),
+            "both",
+            "epochs x retain and 3 x forget, with forward passes of the original",
+            also={"rewind": "validation"},
+        ),
+        Method(
             certified_last_layer,
             frozenset({"forget", "retain"}),
             "both",
@@ -89,6 +97,7 @@ _TABLE = {
 
 __all__ = [
     "DELETE",
+    "SCRUB",
     "CertifiedHead",
     "GradientAscent",
     "L1Sparse",
@@ -113,6 +122,7 @@ __all__ = [
     "register",
     "retrain",
     "rni",
+    "scrub",
     "svd_class",
     "table",
     "transpose_kernels",

@@ -1,6 +1,9 @@
 """What every method checks before it starts: that model and split fit together."""
 
+from typing import Any
+
 import keras
+import numpy as np
 
 from tfunlearn.data import ForgetSplit
 from tfunlearn.models import iter_layers, num_classes
@@ -57,6 +60,20 @@ def check_inputs(model: keras.Model, split: ForgetSplit) -> None:
             "Expected: floats as the model was trained on (see tfunlearn.data.Normalizer). "
             "Received: uint8."
         )
+
+
+def check_positive(**options: Any) -> None:
+    """Raises unless every option is a finite number above 0."""
+    for name, value in options.items():
+        if not np.isscalar(value) or isinstance(value, str) or not 0 < value < np.inf:
+            raise ValueError(f"{name}: expected a number above 0. Received: {value!r}.")
+
+
+def check_not_negative(**options: Any) -> None:
+    """Raises unless every option is a finite number of at least 0."""
+    for name, value in options.items():
+        if not np.isscalar(value) or isinstance(value, str) or not 0 <= value < np.inf:
+            raise ValueError(f"{name}: expected a number of at least 0. Received: {value!r}.")
 
 
 def _fits(expected: tuple, received: tuple) -> bool:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tfunlearn.callbacks import NoOpGuard
+from tfunlearn.data.sources import looks
 
 Logs = dict[str, float]
 
@@ -82,7 +83,8 @@ def fit_passes(
             logs.update({name: values[-1] for name, values in history.items()})
         return logs
 
-    return _epochs(model, epoch_logs, epochs, callbacks)
+    with looks("always"):
+        return _epochs(model, epoch_logs, epochs, callbacks)
 
 
 def fit_steps(
@@ -125,7 +127,8 @@ def fit_steps(
             bar.add(1, list(logs.items()))
         return {name: float(np.mean(values)) for name, values in found.items()}
 
-    return _epochs(model, epoch_logs, epochs, callbacks)
+    with looks("never"):
+        return _epochs(model, epoch_logs, epochs, callbacks)
 
 
 def iterate(batches: Any) -> Iterator[Any]:

@@ -121,7 +121,8 @@ def optimizer_config(
         )
     config = keras.optimizers.serialize(optimizer)
     if own and (learning_rate is not None or scale != 1.0):
-        rate = float(optimizer.learning_rate) * scale if learning_rate is None else learning_rate
+        own_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        rate = own_rate * scale if learning_rate is None else learning_rate
         innermost = config["config"]
         while "inner_optimizer" in innermost:  # the wrapper of mixed precision
             innermost = innermost["inner_optimizer"]["config"]
