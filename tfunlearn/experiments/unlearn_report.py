@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import pathlib
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,7 +67,8 @@ def write_report(
         found = measurements(made, split, seconds=seconds, seed=seed)
         notes = [*found["notes"], note]
         write_json(out / "report.json", {"title": title, **found, "notes": notes})
-        text = "\n".join([title, "", *_lines(found, split), "", *notes])
+        shown = [line for note in notes for line in textwrap.wrap(note, 100)]
+        text = "\n".join([title, "", *_lines(found, split), "", *shown])
     write_atomically(out / "report.txt", text + "\n")
     return text, report
 

@@ -199,9 +199,9 @@ def certified_last_layer(
 
     The removal is certified for the new last layer, under three assumptions that nothing here can
     check. (1) The layers below were trained without the forget set, on public data, say; what
-    they know of it stays. (2) Nobody who sees the model knows ``seed``, or sees the head from
-    before the removal. (3) The split is fixed: for one request after another use
-    ``CertifiedHead``, which keeps one account for all.
+    they know of it stays, and that may be as much as the original knew. (2) Nobody who sees the
+    model knows ``seed``, or sees the head from before the removal. (3) The split is fixed: for one
+    request after another use ``CertifiedHead``, which keeps one account for all.
 
     Args:
         model: the original; its last layer is Dense. It is left as it was.
