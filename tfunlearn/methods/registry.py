@@ -69,8 +69,10 @@ def format_table(methods: list[Method]) -> str:
     Args:
         methods: lines of the table.
     """
-    head = ("method", "reads", "scope", "cost", "needs", "effect")
-    rows = [(m.name, _reads(m), m.scope, m.cost, m.needs or "-", m.summary) for m in methods]
+    head = ("method", "reads", "scope", "seed", "cost", "needs", "effect")
+    rows = [
+        (m.name, _reads(m), m.scope, _seed(m), m.cost, m.needs or "-", m.summary) for m in methods
+    ]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -82,3 +84,8 @@ def _reads(method: Method) -> str:
     """Returns the roles that a method reads, and those that it reads under an option."""
     more = [f"({role} with {name})" for name, role in method.also.items()]
     return " ".join([*sorted(method.reads), *more])
+
+
+def _seed(method: Method) -> str:
+    """Tells whether a method draws random numbers."""
+    return "no effect" if method.deterministic else "draws"
