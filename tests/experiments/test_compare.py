@@ -41,17 +41,33 @@ def classes_only(model, split, *, seed=0):
     raise AssertionError("not to be called")
 
 
+def untrained(scenario, *, verbose=0):
+    """Takes the place of an original's training."""
+    model = scenarios._network("dense", scenario.split.input_shape, scenario.seed)
+    model.compile("sgd", "mse")
+    return model
+
+
+def drawn_again(model, split, *, seed, **options):
+    """Takes the place of retraining."""
+    return models.reinitialized(model, seed=seed)
+
+
 class Patched:
     """The table of methods with a few of the tests' own, and a count of the calls."""
 
-    def __init__(self, patch, extra=()):
+    def __init__(self, patch, extra=(), *, train=True):
         self.calls = []
         kept = {name: methods.describe(name) for name in ("retrain", "finetune")}
         patch.setattr(methods, "_TABLE", kept)
         for function in (broken, smash, shrink, classes_only, *extra):
             scope = "class" if function is classes_only else "both"
             methods.register(methods.Method(function, frozenset(), scope, "nothing"))
-        unlearn, train, retrain = methods.unlearn, scenarios.Scenario.train, methods.retrain
+        places = {
+            "unlearn": (methods, methods.unlearn),
+            "train": (scenarios.Scenario, scenarios.Scenario.train if train else untrained),
+            "retrain": (compare_run, methods.retrain if train else drawn_again),
+        }
 
         def counted(name, function):
             def call(*args, **options):
@@ -60,14 +76,13 @@ class Patched:
 
             return call
 
-        patch.setattr(methods, "unlearn", counted("unlearn", unlearn))
-        patch.setattr(scenarios.Scenario, "train", counted("train", train))
-        patch.setattr(compare_run, "retrain", counted("retrain", retrain))
+        for name, (place, function) in places.items():
+            patch.setattr(place, name, counted(name, function))
 
 
 @pytest.fixture
 def table(monkeypatch):
-    return Patched(monkeypatch)
+    return Patched(monkeypatch, train=False)
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +245,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return shrink(model, split)
 
-    table = Patched(monkeypatch, [fragile])
+    table = Patched(monkeypatch, [fragile], train=False)
     names = ["shrink", "fragile", "broken"]
     with pytest.raises(KeyboardInterrupt):
         compare("random", out=tmp_path, names=names, **SETTINGS)
@@ -395,8 +410,14 @@ def test_plot_is_logarithmic_and_keeps_names_apart():
     assert ay == by > cy
     texts = re.findall(r'<text x="[^"]*" y="([^"]*)">([^<]*)</text>', svg)
     places = {name: float(y) for y, name in texts}
-    assert abs(places["a"] - places["&lt;d&gt;"]) >= 12 - 1e-6
+    heights = sorted(places[name] for name in ("a", "b", "c", "&lt;d&gt;"))
+    assert min(np.diff(heights)) >= 12
     assert "doing nothing" in svg
+    many = tradeoff([(str(n), 0.1, 0.01) for n in range(60)], 0.2, 0.02, 0.1)
+    height = float(re.search(r'viewBox="0 0 760 (\d+)"', many)[1])
+    levels = [float(y) for y in re.findall(r'<text x="604" y="([^"]*)"', many)]
+    assert len(levels) == 60
+    assert 0 < min(levels) < max(levels) < height
     assert tradeoff([], 0.2, 0.02, 0.1) == ""
     assert "nan" not in tradeoff([("zero", 0.0, 0.0)], 0.2, None, 0.1)
 

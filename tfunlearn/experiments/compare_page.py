@@ -47,8 +47,10 @@ def table(result: Mapping[str, Any]) -> list[str]:
     lines = [title(result), _setting(result), "", _aligned(heads, widths)]
     lines.append("-" * len(lines[-1]))
     lines += [_aligned(line, widths) for line in cells]
-    texts = [*READING, *(f"- {note}" for note in notes(result))]
-    return [*lines, "", *(line for text in texts for line in textwrap.wrap(text, _WIDTH))]
+    texts = [line for text in READING for line in textwrap.wrap(text, _WIDTH)]
+    for note in notes(result):
+        texts += textwrap.wrap(note, _WIDTH, initial_indent="- ", subsequent_indent="  ")
+    return [*lines, "", *texts]
 
 
 def title(result: Mapping[str, Any]) -> str:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-_WIDTH, _HEIGHT = 760, 430
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 150, 12, 40
-_LINE = 12  # height of a label
+_WIDTH, _LEAST_HEIGHT = 760, 430
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 170, 12, 40
+_LINE = 12.5  # height of a label
 _LEAST_SHARE, _LEAST_GAP = 1e-3, 1e-4  # what is less is drawn there: an axis has no zero
 
 Point = tuple[str, float, float]
@@ -27,8 +27,9 @@ def tradeoff(
     if not points or not nothing:
         return ""
     lines = [max(gap, _LEAST_GAP) for gap in (nothing, 0.1 * nothing, between) if gap is not None]
-    across = _Axis([0.01, 1.0, *(share for _, share, _ in points)], _LEFT, _WIDTH - _RIGHT)
-    up = _Axis([*lines, *(gap for *_, gap in points)], _HEIGHT - _BOTTOM, _TOP)
+    across = _Axis([0.05, 1.0, *(share for _, share, _ in points)], _LEFT, _WIDTH - _RIGHT)
+    height = max(_LEAST_HEIGHT, round(_LINE * (len(points) + 1)))
+    up = _Axis([*lines, *(gap for *_, gap in points)], height - _BOTTOM, _TOP)
     parts = [
         _aim(across, up, budget, lines[1]),
         _ticks(across, up),
@@ -36,10 +37,11 @@ def tradeoff(
     ]
     if len(lines) > 2:
         parts.append(_level(up, lines[2], "references", ' stroke="var(--accent)"'))
-    parts += _dots([(name, across.at(share), up.at(gap)) for name, share, gap in points])
+    places = [(name, across.at(share), up.at(gap)) for name, share, gap in points]
+    parts += _dots(places, height)
     label = "Gap to the references against share of the time of retraining, a dot per method"
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}">'
         f"{''.join(parts)}</svg>"
     )
 
@@ -48,8 +50,7 @@ class _Axis:
     """A logarithmic axis that holds some values, between two places of the picture."""
 
     def __init__(self, values: Sequence[float], start: float, end: float) -> None:
-        self.low = math.floor(math.log10(min(values)) - 0.05)
-        self.high = max(math.ceil(math.log10(max(values)) + 0.05), self.low + 1)
+        self.low, self.high = (math.log10(end) for end in (min(values) / 1.4, max(values) * 1.4))
         self.start, self.end = start, end
 
     def at(self, value: float) -> float:
@@ -57,10 +58,12 @@ class _Axis:
         part = (math.log10(value) - self.low) / (self.high - self.low)
         return self.start + part * (self.end - self.start)
 
-    def powers(self) -> list[tuple[float, str]]:
-        """Returns the place and the text of each power of ten."""
-        numbers = range(self.low, self.high + 1)
-        return [(self.at(10.0**number), f"{10.0**number:g}") for number in numbers]
+    def marks(self) -> list[tuple[float, str]]:
+        """Returns place and text of the ones, twos and fives of every power of ten inside."""
+        powers = range(math.floor(self.low), math.ceil(self.high))
+        values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+        inside = [value for value in values if self.low <= math.log10(value) <= self.high]
+        return [(self.at(value), f"{value:g}") for value in inside]
 
 
 def _aim(across: _Axis, up: _Axis, budget: float, gap: float) -> str:
@@ -73,21 +76,21 @@ def _aim(across: _Axis, up: _Axis, budget: float, gap: float) -> str:
 
 
 def _ticks(across: _Axis, up: _Axis) -> str:
-    """Returns the axes: base lines, powers of ten and what they mean."""
+    """Returns the axes: lines at round numbers, and what they mean."""
     texts = []
-    for x, text in across.powers():
+    for x, text in across.marks():
         texts.append(
             f'<line class="b" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{up.start}"/>'
             f'<text x="{x:.1f}" y="{up.start + 15}" text-anchor="middle">{text}</text>'
         )
-    for y, text in up.powers():
+    for y, text in up.marks():
         texts.append(
             f'<line class="b" x1="{_LEFT}" x2="{across.end}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
         )
     middle = (across.start + across.end) / 2
     texts.append(
-        f'<text x="{middle:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">'
+        f'<text x="{middle:.0f}" y="{up.start + 34}" text-anchor="middle">'
         "share of the time of retraining</text>"
         f'<text x="12" y="{(up.start + up.end) / 2:.0f}" text-anchor="middle" '
         f'transform="rotate(-90 12 {(up.start + up.end) / 2:.0f})">gap</text>'
@@ -96,28 +99,34 @@ def _ticks(across: _Axis, up: _Axis) -> str:
 
 
 def _level(up: _Axis, gap: float, name: str, style: str) -> str:
-    """Returns a line across the picture at a gap, with its name at its end."""
+    """Returns a line across the picture at a gap, with its name at its start."""
     y, end = up.at(gap), _WIDTH - _RIGHT
     return (
         f'<line x1="{_LEFT}" x2="{end}" y1="{y:.1f}" y2="{y:.1f}" stroke-width="1.6"{style}/>'
-        f'<text x="{end + 4}" y="{y + 4:.1f}">{name}</text>'
+        f'<text x="{_LEFT + 5}" y="{y - 4:.1f}">{name}</text>'
     )
 
 
-def _dots(points: Sequence[Point]) -> list[str]:
-    """Returns dots with their names beside them, moved down where names would overlap."""
-    parts, taken = [], []
-    for name, x, y in sorted(points, key=lambda point: (point[2], point[1])):
-        place, width = y, 6.2 * len(name) + 10
-        while any(abs(place - b) < _LINE and x < a + w and a < x + width for a, b, w in taken):
-            place += _LINE / 4
-        taken.append((x, place, width))
-        lead = (
-            "" if place == y else f'<path d="M{x:.1f} {y:.1f}L{x + 7:.1f} {place:.1f}" class="b"/>'
-        )
+def _dots(points: Sequence[Point], height: float) -> list[str]:
+    """Returns dots, and their names in a column at the right with a thin line to each."""
+    points = sorted(points, key=lambda point: (point[2], -point[1]))
+    parts, column = [], _WIDTH - _RIGHT + 14
+    levels = _spread([y for *_, y in points], height)
+    for (name, x, y), place in zip(points, levels, strict=True):
         parts.append(
-            f'{lead}<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="var(--ink)">'
+            f'<path class="b" fill="none" d="M{x:.1f} {y:.1f}L{column - 3} {place:.1f}"/>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="var(--ink)">'
             f"<title>{escape(name)}</title></circle>"
-            f'<text x="{x + 8:.1f}" y="{place + 4:.1f}">{escape(name)}</text>'
+            f'<text x="{column}" y="{place + 4:.1f}">{escape(name)}</text>'
         )
     return parts
+
+
+def _spread(places: Sequence[float], bottom: float) -> list[float]:
+    """Returns ascending places moved apart by a line each, back up where they leave the picture."""
+    found: list[float] = []
+    for place in places:
+        found.append(max(place, found[-1] + _LINE) if found else place)
+    for number in range(len(found) - 1, -1, -1):
+        found[number] = bottom = min(found[number], bottom - _LINE)
+    return found
