@@ -16,7 +16,8 @@ SLOW = {"check_plain_result", "check_replicas_agree"}  # each starts a process o
 def _cases():
     for name in methods.names():
         for function in testing.checks():
-            marks = [pytest.mark.slow] if function.__name__ in SLOW else []
+            marks = [pytest.mark.xdist_group(name)]  # the checks share a run of the method
+            marks += [pytest.mark.slow] if function.__name__ in SLOW else []
             yield pytest.param(name, function, marks=marks, id=f"{name}-{function.__name__}")
 
 
