@@ -72,6 +72,12 @@ def test_normalisation_goes_with_the_layer_before_it():
     assert not model.get_layer("stem").trainable
 
 
+def test_normalisation_before_any_kernel_goes_with_the_first():
+    stack = [layers.BatchNormalization(name="norm"), layers.Dense(2, name="head")]
+    model = keras.Sequential([keras.Input((3,)), *stack])
+    assert [layer.name for layer in last_layers(model, 1)] == ["norm", "head"]
+
+
 def test_a_layer_with_weights_and_layers_of_its_own():
     class Scaled(layers.Layer):
         def __init__(self, **options):

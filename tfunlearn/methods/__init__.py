@@ -14,11 +14,15 @@ from tfunlearn.methods.eu_k import eu_k
 from tfunlearn.methods.finetune import finetune
 from tfunlearn.methods.gradient_ascent import GradientAscent, gradient_ascent
 from tfunlearn.methods.l1_sparse import L1Sparse, l1_sparse
+from tfunlearn.methods.msg import msg
 from tfunlearn.methods.neggrad_plus import NegGradPlus, neggrad_plus
+from tfunlearn.methods.negmerge import negmerge
+from tfunlearn.methods.prmq import PRMQ, prmq, prune_and_draw
 from tfunlearn.methods.random_labels import random_labels
 from tfunlearn.methods.registry import Method, Unlearning, format_table
 from tfunlearn.methods.retrain import retrain
 from tfunlearn.methods.rni import rni
+from tfunlearn.methods.salun import salun
 from tfunlearn.methods.scrub import SCRUB, scrub
 from tfunlearn.methods.svd_class import svd_class
 from tfunlearn.methods.unlearner import Unlearner
@@ -85,6 +89,33 @@ _TABLE = {
             also={"rewind": "validation"},
         ),
         Method(
+            prmq,
+            _RETAIN,
+            "both",
+            "epochs x retain, with forward passes of the original",
+            idle={"learning_rate": 0.0},
+        ),
+        Method(
+            msg,
+            frozenset({"forget", "retain"}),
+            "both",
+            "epochs x retain, and 2 gradients of forget's size",
+        ),
+        Method(
+            salun,
+            frozenset({"forget", "retain"}),
+            "both",
+            "epochs x forget and retain, and 1 gradient of forget",
+            idle={"learning_rate": 0.0},
+        ),
+        Method(
+            negmerge,
+            frozenset({"forget", "retain"}),
+            "both",
+            "9 x epochs x forget, with 15 forward passes of retain",
+            idle={"learning_rates": [0.0]},
+        ),
+        Method(
             certified_last_layer,
             frozenset({"forget", "retain"}),
             "both",
@@ -97,6 +128,7 @@ _TABLE = {
 
 __all__ = [
     "DELETE",
+    "PRMQ",
     "SCRUB",
     "CertifiedHead",
     "GradientAscent",
@@ -116,12 +148,17 @@ __all__ = [
     "get",
     "gradient_ascent",
     "l1_sparse",
+    "msg",
     "names",
     "neggrad_plus",
+    "negmerge",
+    "prmq",
+    "prune_and_draw",
     "random_labels",
     "register",
     "retrain",
     "rni",
+    "salun",
     "scrub",
     "svd_class",
     "table",

@@ -72,14 +72,13 @@ def ct(
     """
     check(model, split, {"retain"}, seed=seed)
     training.check_epochs(epochs)
-    recipe = training.Recipe.of(
-        model, loss=loss, optimizer=optimizer, learning_rate=_rate(model, optimizer, learning_rate)
-    )
+    rate = constant_rate(model, optimizer, learning_rate)
+    recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=rate)
     student = models.copy(model, seed=seed)
     transpose_kernels(student, layers)
     recipe.compile(student, jit_compile=jit_compile)
-    rate = keras.optimizers.schedules.CosineDecay(float(student.optimizer.learning_rate), epochs)
-    cosine = keras.callbacks.LearningRateScheduler(lambda epoch, _: float(rate(epoch)))
+    fall = keras.optimizers.schedules.CosineDecay(float(student.optimizer.learning_rate), epochs)
+    cosine = keras.callbacks.LearningRateScheduler(lambda epoch, _: float(fall(epoch)))
     stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed)
     own = [cosine, *callbacks]
     training.fit(student, stream, epochs=epochs, callbacks=own, verbose=verbose)
@@ -138,8 +137,20 @@ def _transpose(kernel: keras.Variable) -> bool:
     return not np.array_equal(before, after)
 
 
-def _rate(model: keras.Model, optimizer: Any, learning_rate: float | None) -> float | None:
-    """Returns the model's present learning rate as a number, where nothing is given."""
+def constant_rate(
+    model: keras.Model, optimizer: Any = None, learning_rate: float | None = None
+) -> float | None:
+    """Returns the learning rate that a callback may go on to change: a number, not a schedule.
+
+    Args:
+        model: the original.
+        optimizer: the optimizer that was asked for, if any.
+        learning_rate: the learning rate that was asked for, if any.
+
+    Returns:
+        The present learning rate of the model's own optimizer where nothing was asked for;
+        otherwise ``learning_rate``.
+    """
     own = getattr(model, "optimizer", None)
     if optimizer is None and learning_rate is None and own is not None:
         return float(own.learning_rate)

@@ -100,13 +100,11 @@ def _check_numbers(samples: int, alpha_retain: float, alpha_forget: float) -> No
 
 def _sample(split: ForgetSplit, role: str, samples: int, batch_size: int) -> Iterator[np.ndarray]:
     """Yields batches of inputs that lie evenly spread over a role."""
-    places = np.linspace(0, split.size(role) - 1, min(samples, split.size(role))).round()
-    start = 0
-    for x, _ in training.iterate(batches(split, role, batch_size=batch_size)):
-        rows = places[(places >= start) & (places < start + len(x))].astype("int64") - start
-        start += len(x)
-        if len(rows):
-            yield keras.ops.convert_to_numpy(x)[rows]
+    size = split.size(role)
+    places = np.linspace(0, size - 1, min(samples, size)).round().astype("int64")
+    some = split.subset(role, places)
+    for x, _ in training.iterate(batches(some, role, batch_size=batch_size)):
+        yield keras.ops.convert_to_numpy(x)
 
 
 def _spectra(
