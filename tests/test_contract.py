@@ -297,3 +297,19 @@ def test_check_method_on_a_sound_method():
 def test_checks_in_another_process_can_fail(contract, function, message):
     with pytest.raises(AssertionError, match=f"{function.__name__}: .*{message}"):
         getattr(testing, contract)(_method(function))
+
+
+def test_a_process_answers_more_than_one_test(monkeypatch):
+    from tfunlearn.testing.workers import ask
+
+    program = (
+        "-c",
+        "import os; from tfunlearn.testing.workers import *; answer(lambda _: os.getpid())",
+    )
+    first = ask(program, None)
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "another")
+    assert ask(program, None) == first
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        ask(("-c", "from tfunlearn.testing.workers import *; answer(lambda n: 1 / n)"), 0)
+    with pytest.raises(RuntimeError, match="the process ended"):
+        ask(("-c", "raise SystemExit(3)"), 0)

@@ -59,3 +59,22 @@ def test_a_weights_own_constraint_comes_first():
 def test_masks_that_do_not_fit_are_refused(masks, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         masking.train_only(_net(), masks)
+
+
+def test_a_refused_call_leaves_no_mask_behind():
+    net = _net()
+    with pytest.raises(ValueError, match="held: "):
+        masking.train_only(net, [np.zeros((3, 2), bool), np.ones(3, bool)])
+    assert [weight.constraint for weight in net.weights] == [None, None]
+
+
+def test_a_second_call_replaces_the_masks_of_the_first():
+    net = _net(kernel_constraint=keras.constraints.NonNeg())
+    before = net.get_weights()
+    masking.train_only(net, [np.zeros((3, 2), bool), np.array([True, False])])
+    masking.train_only(net, [np.ones((3, 2), bool), np.array([False, False])])
+    net.fit(X, Y, verbose=0)
+    kernel, bias = net.get_weights()
+    assert (kernel >= 0).all()
+    assert (kernel != before[0]).any()
+    assert np.array_equal(bias, before[1])

@@ -364,3 +364,24 @@ def test_the_rate_of_an_optimizer_is_read_under_a_strategy():
         assert float(training.optimizer_like(model, scale=0.1).learning_rate.numpy()) == (
             pytest.approx(0.05)
         )
+
+
+def test_a_schedule_starts_again_at_a_share_of_its_height():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 2, 0.5, staircase=True)
+    model = _net(optimizer=keras.optimizers.SGD(schedule))
+    model.optimizer.iterations.assign(100)  # its own rate is next to nothing by now
+    for scale, expected in ((1.0, 0.25), (0.1, 0.025)):
+        student = models.copy(model)
+        Recipe.of(model, scale=scale).compile(student)
+        training.fit(student, _batches(), epochs=1)
+        assert float(student.optimizer.learning_rate) == pytest.approx(expected)
+
+
+def test_the_results_dropout_follows_the_seed():
+    layers = [keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(3)]
+    model = keras.Sequential(layers)
+    outputs = [
+        np.asarray(training.adopt(model, model, seed=seed)(X, training=True)) for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[0], outputs[2])

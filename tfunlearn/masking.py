@@ -28,20 +28,20 @@ class Hold(keras.constraints.Constraint):
             )
         self._held = ops.convert_to_tensor(held, dtype="bool")
         self._values = ops.convert_to_tensor(ops.copy(values))
-        self._then = then
+        self.then = then
 
     def __call__(self, w: Any) -> Any:
         """Returns the weight with its held entries put back."""
-        moved = w if self._then is None else self._then(w)
+        moved = w if self.then is None else self.then(w)
         return ops.where(self._held, self._values, ops.convert_to_tensor(moved))
 
 
 def train_only(model: keras.Model, masks: Sequence[np.ndarray]) -> None:
     """Lets a model train only where a mask is True; the rest stays exactly as it is now.
 
-    The masks stay on the model's variables; make the result a copy (``training.adopt`` or
-    ``models.copy``), which has none. Moving statistics of batch normalisation are no trainable
-    weights and follow the data.
+    Masks of an earlier call are replaced. They stay on the model's variables; make the result a
+    copy (``training.adopt`` or ``models.copy``), which has none. Moving statistics of batch
+    normalisation are no trainable weights and follow the data.
 
     Args:
         model: the model to be trained.
@@ -66,5 +66,10 @@ def train_only(model: keras.Model, masks: Sequence[np.ndarray]) -> None:
         )
     if not any(np.any(mask) for mask in masks):
         raise ValueError("masks: expected at least one entry to train. Received: none.")
+    holds = []
     for variable, mask in zip(variables, masks, strict=True):
-        variable.constraint = Hold(~np.asarray(mask, bool), variable.value, variable.constraint)
+        own = variable.constraint
+        own = own.then if isinstance(own, Hold) else own
+        holds.append(Hold(~np.asarray(mask, bool), variable.value, own))
+    for variable, hold in zip(variables, holds, strict=True):
+        variable.constraint = hold

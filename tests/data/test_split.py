@@ -437,3 +437,12 @@ def test_held_out_pixels_beside_normalised_training_data_are_refused():
     y = np.arange(10) % 2
     with pytest.raises(ValueError, match=r"test: its inputs must be on the scale .* float32"):
         ForgetSplit.by_index(pixels.astype("float32"), y, forget=[0], test=(pixels, y))
+
+
+@pytest.mark.parametrize(
+    ("forget", "whole"), [([1, 3], True), ([1], False), ([0, 1, 2, 3], True), ([0, 1, 3], False)]
+)
+def test_whole_classes_are_told_by_counts_and_not_by_how_they_were_chosen(forget, whole):
+    x, y = np.zeros((6, 2)), np.array([0, 1, 0, 1, 2, 2])
+    split = data.by_index(x, y, forget=forget, test=(x, y))
+    assert split.forgets_classes is whole

@@ -51,6 +51,11 @@ class Roles:
         return self._train.dtype
 
     @property
+    def forgets_classes(self) -> bool:
+        """Whether the forget set is made of whole classes, of which nothing stays in training."""
+        return not (self.class_counts("forget") * self.class_counts("retain")).any()
+
+    @property
     def forget(self) -> Arrays:
         """The forget set as arrays ``(x, y)``."""
         return self._arrays("forget")
@@ -148,9 +153,12 @@ class Roles:
         y[ids] = labels
         changed = source.relabelled(y)
         if role in self._held_out:
-            held_out = MappingProxyType({**self._held_out, role: changed})
-            return dataclasses.replace(self, _held_out=held_out)
-        return dataclasses.replace(self, _train=changed)
+            parts = {"_held_out": MappingProxyType({**self._held_out, role: changed})}
+        else:
+            parts = {"_train": changed}
+        split = dataclasses.replace(self, **parts)
+        split.__dict__["_finite_roles"] = set(self.__dict__.get("_finite_roles", ()))
+        return split
 
     def subset(self, role: str, positions: Any) -> "Self":
         """Returns a split in which a role holds only some of its examples.

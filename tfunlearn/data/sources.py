@@ -49,6 +49,7 @@ class ArraySource:
             raise ValueError(f"{name}: expected shape (N, ...). Received shape {x.shape}.")
         self.x, self.y = x, check_labels(y, len(x), "y" if name == "x" else f"{name} labels")
         self.shape, self.dtype = x.shape[1:], str(x.dtype)
+        self._lender: ArraySource | None = None  # whose tensor of the inputs is used
 
     def take(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the examples at some ids, as a view where they are all of them."""
@@ -64,15 +65,26 @@ class ArraySource:
         return all(np.isfinite(self.x[block]).all() for block in blocks)
 
     def relabelled(self, y: np.ndarray) -> "ArraySource":
-        """Returns the same inputs, shared, with other labels."""
-        return ArraySource(self.x, y)
+        """Returns the same inputs, shared as arrays and as tensors, with other labels."""
+        other = ArraySource(self.x, y)
+        other._lender = self if self._lender is None else self._lender
+        return other
 
     @cached_property
-    def _tensors(self) -> tuple[Any, Any]:
+    def _images(self) -> Any:
+        import tensorflow as tf
+
+        if self._lender is not None:
+            return self._lender._images
+        with tf.device("CPU"):
+            return tf.constant(self.x)
+
+    @cached_property
+    def _labels(self) -> Any:
         import tensorflow as tf
 
         with tf.device("CPU"):
-            return tf.constant(self.x), tf.constant(self.y)
+            return tf.constant(self.y)
 
     def dataset(
         self,
@@ -86,7 +98,7 @@ class ArraySource:
         """Returns batches of the examples at some ids, reshuffled at each pass under the seed."""
         import tensorflow as tf
 
-        x, y = self._tensors
+        x, y = self._images, self._labels
         total = len(ids) if needed is None else needed
         passes = _passes()
 

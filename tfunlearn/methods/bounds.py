@@ -132,7 +132,7 @@ def stopping(
         return []
     if level == "auto":
         rule = StopAtLevel(batches, 1 / classes)
-        if split.kind == "class":
+        if split.forgets_classes:
             return [rule]
         rule.set_model(unlearner)
         level = max(0.0, rule.accuracy() - MARGIN)

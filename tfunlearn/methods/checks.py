@@ -12,7 +12,12 @@ from tfunlearn.seeds import check_seed
 
 
 def check(
-    model: keras.Model, split: ForgetSplit, reads: set[str] | frozenset[str], *, seed: int = 0
+    model: keras.Model,
+    split: ForgetSplit,
+    reads: set[str] | frozenset[str],
+    *,
+    seed: int = 0,
+    whole_classes: bool = False,
 ) -> None:
     """Raises unless a model can be unlearned on a split.
 
@@ -21,11 +26,13 @@ def check(
         split: the data.
         reads: the roles that the method will read.
         seed: the method's seed.
+        whole_classes: whether the method forgets whole classes and nothing else.
 
     Raises:
         TypeError: if one of the two is of another type.
         ValueError: if the seed is negative, the model is not built, a role is missing or not
-            finite, inputs have another shape, labels are beyond the model's classes, or raw pixels
+            finite, a part of a class is to be forgotten where whole classes are expected, inputs
+            have another shape, labels are beyond the model's classes, or raw pixels
             meet a model without preprocessing.
     """
     check_seed(seed)
@@ -34,6 +41,11 @@ def check(
         raise TypeError(f"split: expected a ForgetSplit. Received: {type(split).__name__}.")
     for role in sorted(reads):
         split.check(role)
+    if whole_classes and not split.forgets_classes:
+        raise ValueError(
+            "split: this method forgets whole classes. Expected: a forget set that holds every "
+            "training example of its classes. Received: one that leaves some of them."
+        )
     classes = num_classes(model)
     if split.num_classes > classes:
         raise ValueError(
@@ -74,6 +86,13 @@ def check_not_negative(**options: Any) -> None:
     for name, value in options.items():
         if not np.isscalar(value) or isinstance(value, str) or not 0 <= value < np.inf:
             raise ValueError(f"{name}: expected a number of at least 0. Received: {value!r}.")
+
+
+def check_fraction(**options: Any) -> None:
+    """Raises unless every option is a number in (0, 1]."""
+    for name, value in options.items():
+        if not np.isscalar(value) or isinstance(value, str) or not 0 < value <= 1:
+            raise ValueError(f"{name}: expected a number in (0, 1]. Received: {value!r}.")
 
 
 def _fits(expected: tuple, received: tuple) -> bool:

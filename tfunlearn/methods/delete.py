@@ -122,4 +122,4 @@ def delete(
     training.fit(
         distillation, stream, epochs=epochs, callbacks=[*rules, *callbacks], verbose=verbose
     )
-    return training.finish(training.adopt(model, student), model)
+    return training.finish(training.adopt(model, student, seed=seed), model)

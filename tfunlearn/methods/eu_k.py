@@ -72,4 +72,4 @@ def eu_k(
     recipe.compile(student, jit_compile=jit_compile)
     stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed)
     training.fit(student, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)
-    return training.finish(training.adopt(model, student), model)
+    return training.finish(training.adopt(model, student, seed=seed), model)

@@ -107,4 +107,4 @@ def gradient_ascent(
     rules = stopping(stop_accuracy, split, ascent, batches(split, "forget", **options), classes)
     stream = batches(split, "forget", shuffle=True, **options)
     training.fit(ascent, stream, epochs=epochs, callbacks=[*rules, *callbacks], verbose=verbose)
-    return training.finish(training.adopt(model, student), model)
+    return training.finish(training.adopt(model, student, seed=seed), model)

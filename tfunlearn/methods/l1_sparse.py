@@ -142,4 +142,4 @@ def l1_sparse(
     stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed, named=True)
     own = [fading, *callbacks]
     training.fit(unlearner, stream, epochs=epochs, callbacks=own, verbose=verbose)
-    return training.finish(training.adopt(model, unlearner.student), model)
+    return training.finish(training.adopt(model, unlearner.student, seed=seed), model)

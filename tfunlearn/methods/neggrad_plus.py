@@ -129,4 +129,4 @@ def neggrad_plus(
     both.compile(optimizer, jit_compile=jit_compile)
     stream = pairs(split, batch_size, "retain", seed=seed)
     training.fit(both, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)
-    return training.finish(training.adopt(model, student), model)
+    return training.finish(training.adopt(model, student, seed=seed), model)

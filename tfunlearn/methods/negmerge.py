@@ -10,7 +10,7 @@ from keras import ops
 from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
-from tfunlearn.methods.ct import constant_rate
+from tfunlearn.methods.ct import constant_rate, rate_of
 from tfunlearn.methods.random_labels import Descent
 
 RATES = (0.1, 0.3, 1.0)  # of the original's learning rate
@@ -80,7 +80,7 @@ def negmerge(
         raise ValueError(f"keep: expected a share inside (0, 1]. Received: {keep!r}.")
     rate = constant_rate(model, optimizer)
     optimizer = training.optimizer_like(model, optimizer=optimizer, learning_rate=rate)
-    own = float(optimizer.learning_rate)
+    own = rate_of(optimizer)
     rates = [own * part for part in RATES] if learning_rates is None else list(learning_rates)
     if not rates or not all(0 <= rate < np.inf for rate in rates):
         raise ValueError(
@@ -91,13 +91,15 @@ def negmerge(
     descent = Descent(student, frozen_statistics=True)
     descent.compile(optimizer, jit_compile=jit_compile)
     optimizer.build(student.trainable_variables)
-    stream = batches(split, "forget", batch_size=batch_size, shuffle=True, seed=seed, named=True)
+    options = {"batch_size": batch_size, "shuffle": True, "named": True}
     start, fresh = _values(student.trainable_variables), _values(optimizer.variables)
     changes = []
-    for rate in np.repeat(rates, repeats):
+    for place, rate in enumerate(np.repeat(rates, repeats)):
         _assign(student.trainable_variables, start)
         _assign(optimizer.variables, fresh)
         optimizer.learning_rate = float(rate)
+        order = int(np.random.SeedSequence([seed, place]).generate_state(1)[0])
+        stream = batches(split, "forget", seed=order, **options)
         training.fit(descent, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)
         after = _values(student.trainable_variables)
         changes.append([new - old for new, old in zip(after, start, strict=True)])
@@ -117,7 +119,7 @@ def negmerge(
         retain = batches(split, "retain", batch_size=batch_size, named=True)
         strength = _strongest(go, lambda: _accuracy(descent, retain), keep)
     go(strength)
-    return training.finish(training.adopt(model, student), model)
+    return training.finish(training.adopt(model, student, seed=seed), model)
 
 
 def _strongest(go: Callable[[float], None], accuracy: Callable[[], float], keep: float) -> float:

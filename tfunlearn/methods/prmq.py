@@ -112,7 +112,7 @@ def prmq(
     training.fit(unlearner, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)
     if half_precision:
         _round_to_half(student)
-    return training.finish(training.adopt(model, student), model)
+    return training.finish(training.adopt(model, student, seed=seed), model)
 
 
 def prune_and_draw(model: keras.Model, share: float, seed: int) -> None:

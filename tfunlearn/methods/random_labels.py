@@ -114,7 +114,7 @@ def random_labels(
         return [batches(changed, "forget", seed=order_seed, **options), retain]
 
     training.fit_passes(descent, passes, epochs=epochs, callbacks=callbacks, verbose=verbose)
-    return training.finish(training.adopt(model, student), model)
+    return training.finish(training.adopt(model, student, seed=seed), model)
 
 
 def _draw(split: ForgetSplit, seed: int, epoch: int, wrong: bool) -> np.ndarray:

@@ -10,6 +10,7 @@ from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.cf_k import last_layers, own_weights
 from tfunlearn.methods.checks import check
+from tfunlearn.methods.ct import rate_of
 
 _NORMALISING = (
     keras.layers.BatchNormalization,
@@ -102,11 +103,11 @@ def rni(
         if epoch <= first_full:
             recipe.compile(student, jit_compile=jit_compile)
         if epoch == epochs - 1 and last_rate != 1:
-            student.optimizer.learning_rate = float(student.optimizer.learning_rate) * last_rate
+            student.optimizer.learning_rate = rate_of(student.optimizer) * last_rate
         return [stream]
 
     training.fit_passes(student, passes, epochs=epochs, callbacks=callbacks, verbose=verbose)
-    return training.finish(training.adopt(model, student), model)
+    return training.finish(training.adopt(model, student, seed=seed), model)
 
 
 def _check_numbers(

@@ -90,7 +90,7 @@ def salun(
         ]
 
     training.fit_passes(descent, passes, epochs=epochs, callbacks=callbacks, verbose=verbose)
-    return training.finish(training.adopt(model, student), model)
+    return training.finish(training.adopt(model, student, seed=seed), model)
 
 
 def saliency(

@@ -174,7 +174,7 @@ def scrub(
         callbacks=[*own, *callbacks],
         verbose=verbose,
     )
-    return training.finish(training.adopt(model, unlearner.student), model)
+    return training.finish(training.adopt(model, unlearner.student, seed=seed), model)
 
 
 def _steps(epochs: Collection[int], factor: float) -> Callable[[int, float], float]:

@@ -63,7 +63,7 @@ def svd_class(
     of the samples count, where that code draws 10,000. Grouped and depthwise convolutions are
     projected group by group, which the paper does not treat.
     """
-    check(model, split, {"retain", "forget"}, seed=seed)
+    check(model, split, {"retain", "forget"}, seed=seed, whole_classes=True)
     _check_numbers(samples, alpha_retain, alpha_forget)
     student = models.copy(model)
     layers = [x for x in models.iter_layers(student) if isinstance(x, _KINDS) and x.trainable]

@@ -5,8 +5,6 @@ from typing import Any
 
 import keras
 
-from tfunlearn.losses import cross_entropy
-
 ROLES = ("forget", "retain", "validation")
 
 

@@ -73,7 +73,7 @@ def check_replicas_agree(method: Method, **options: Any) -> None:
     program = ("-m", "tfunlearn.testing.replicas")
     rule = "one replica and two agree"
     try:
-        gap = ask(program, [_address(method), _plain(options)])
+        gap = ask(program, [_address(method), _plain(options), method.scope])
     except RuntimeError as error:
         raise AssertionError(f"{method.name}: {rule}. Received: {error}") from error
     require(gap <= REPLICA_TOLERANCE, method, rule, f"gap <= {REPLICA_TOLERANCE}", gap)

@@ -1,6 +1,6 @@
 """Runs methods on one replica and on two, in a process with two logical CPU devices.
 
-``python -m tfunlearn.testing.replicas`` answers each ``[METHOD, OPTIONS]`` with the largest
+``python -m tfunlearn.testing.replicas`` answers each ``[METHOD, OPTIONS, SCOPE]`` with the largest
 difference of any weight; see ``workers``. METHOD is a name, or ``module:function``.
 """
 
@@ -13,16 +13,19 @@ from tfunlearn.testing.tasks import original, run, weight_gap
 from tfunlearn.testing.workers import answer
 
 
-def replica_gap(function: methods.Unlearning, options: dict[str, Any]) -> float:
+def replica_gap(
+    function: methods.Unlearning, options: dict[str, Any], scope: str = "both"
+) -> float:
     """Returns the largest difference that a second replica makes to any weight.
 
     Args:
         function: the method.
         options: its arguments.
+        scope: what it is made for, as in ``methods.Method``.
     """
     import tensorflow as tf
 
-    method = Method(function, frozenset(), "both", "")
+    method = Method(function, frozenset(), scope, "")
     one = run(method, original("plain"), **options)
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         two = run(method, original("plain"), **options)
@@ -33,15 +36,15 @@ def gap_of(request: list[Any]) -> float:
     """Returns the gap of one method.
 
     Args:
-        request: the method by name or as ``module:function``, and its options.
+        request: the method by name or as ``module:function``, its options and its scope.
     """
-    name, options = request
+    name, options, scope = request
     if ":" in name:
         module, attribute = name.split(":")
         function = getattr(importlib.import_module(module), attribute)
     else:
         function = methods.get(name)
-    return replica_gap(function, options)
+    return replica_gap(function, options, scope)
 
 
 def main() -> None:

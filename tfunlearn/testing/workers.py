@@ -1,7 +1,6 @@
 """Other Python processes that answer one question after the other, so each starts only once."""
 
 import atexit
-import functools
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 import keras
 
 _MARK = "answer: "
+_RUNNING: dict[tuple, tuple[subprocess.Popen, Any]] = {}
 
 
 def ask(program: tuple[str, ...], question: Any) -> Any:
@@ -32,11 +32,15 @@ def ask(program: tuple[str, ...], question: Any) -> Any:
         [1, 2]
     """
     environment = {
-        **os.environ,
+        # without what pytest notes there for each test, which would start a process for each
+        **{name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         "KERAS_BACKEND": keras.backend.backend(),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    process, errors = _process(program, tuple(sorted(environment.items())))
+    key = (program, *sorted(environment.items()))
+    if key not in _RUNNING:
+        _RUNNING[key] = _start(program, environment)
+    process, errors = _RUNNING[key]
     try:
         process.stdin.write(json.dumps(question) + "\n")
         process.stdin.flush()
@@ -45,7 +49,7 @@ def ask(program: tuple[str, ...], question: Any) -> Any:
     except OSError:
         reply = None
     if reply is None:
-        _process.cache_clear()
+        del _RUNNING[key]
         errors.seek(0)
         raise RuntimeError(f"the process ended: {errors.read()[-1500:]}")
     found = json.loads(reply.removeprefix(_MARK))
@@ -68,9 +72,8 @@ def answer(function: Callable[[Any], Any]) -> None:
         print(f"{_MARK}{json.dumps(found)}", flush=True)
 
 
-@functools.cache
-def _process(
-    program: tuple[str, ...], environment: tuple[tuple[str, str], ...]
+def _start(
+    program: tuple[str, ...], environment: Mapping[str, str]
 ) -> tuple[subprocess.Popen, Any]:
     """Starts a process; returns it and the file that its errors go to."""
     errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed when the process ends
@@ -80,7 +83,7 @@ def _process(
         stdout=subprocess.PIPE,
         stderr=errors,
         text=True,
-        env=dict(environment),
+        env=environment,
     )
 
     def end() -> None:

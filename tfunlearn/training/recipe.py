@@ -43,6 +43,7 @@ class Recipe:
                 model's own, accuracy takes the place of the model's metrics.
             optimizer: an optimizer or its name; by default one like the model's own. Its learning
                 rate is the present one: Keras keeps no record of where a callback took it from.
+                A learning rate schedule starts again from its beginning.
             learning_rate: learning rate of an optimizer like the model's own.
             scale: where neither is given, the model's own learning rate is multiplied by this.
 
@@ -81,7 +82,8 @@ def optimizer_like(
         model: the original.
         optimizer: an optimizer or its name.
         learning_rate: learning rate of an optimizer like the model's own.
-        scale: where neither is given, the model's own learning rate is multiplied by this.
+        scale: where neither is given, the model's own learning rate, or its schedule, which starts
+            again from its beginning, is multiplied by this.
 
     Raises:
         ValueError: as ``Recipe.of``.
@@ -121,14 +123,54 @@ def optimizer_config(
         )
     config = keras.optimizers.serialize(optimizer)
     if own and (learning_rate is not None or scale != 1.0):
-        own_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-        rate = own_rate * scale if learning_rate is None else learning_rate
         innermost = config["config"]
         while "inner_optimizer" in innermost:  # the wrapper of mixed precision
             innermost = innermost["inner_optimizer"]["config"]
-        innermost["learning_rate"] = float(rate)
+        if learning_rate is None:
+            innermost["learning_rate"] = _scaled(innermost["learning_rate"], scale)
+        else:
+            innermost["learning_rate"] = float(learning_rate)
     pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
     return config, None if pattern is None else pattern.pattern
+
+
+def _scaled(rate: float | dict[str, Any], scale: float) -> float | dict[str, Any]:
+    """Returns a learning rate, or the config of a schedule, times a factor."""
+    if isinstance(rate, dict):
+        schedule = keras.optimizers.schedules.deserialize(rate)
+        return keras.optimizers.schedules.serialize(ScaledSchedule(schedule, scale))
+    return float(rate) * scale
+
+
+@keras.saving.register_keras_serializable(package="tfunlearn")
+class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Multiplies another learning rate schedule by a factor.
+
+    Args:
+        schedule: the other schedule.
+        scale: the factor.
+    """
+
+    def __init__(
+        self, schedule: keras.optimizers.schedules.LearningRateSchedule, scale: float
+    ) -> None:
+        super().__init__()
+        self.schedule, self.scale = schedule, float(scale)
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate of a step."""
+        return self.scale * self.schedule(step)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the schedule."""
+        schedule = keras.optimizers.schedules.serialize(self.schedule)
+        return {"schedule": schedule, "scale": self.scale}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ScaledSchedule":
+        """Rebuilds a schedule."""
+        schedule = keras.optimizers.schedules.deserialize(config["schedule"])
+        return cls(schedule, config["scale"])
 
 
 def _fresh_optimizer(config: dict[str, Any], no_decay: str | None) -> keras.optimizers.Optimizer:

@@ -6,7 +6,7 @@ from tfunlearn.models import copy
 from tfunlearn.training.recipe import Recipe, metrics_config, optimizer_config
 
 
-def adopt(original: keras.Model, student: keras.Model) -> keras.Model:
+def adopt(original: keras.Model, student: keras.Model, *, seed: int | None = None) -> keras.Model:
     """Returns an uncompiled copy of the original that holds the weights of a student.
 
     For a student of other form, such as ``models.logits_model`` gives.
@@ -14,6 +14,7 @@ def adopt(original: keras.Model, student: keras.Model) -> keras.Model:
     Args:
         original: the model whose form the result has, its last activation included.
         student: a model with weights of the same shapes in the same order.
+        seed: seed of the result's dropout masks, as in ``models.copy``.
 
     Raises:
         ValueError: if the weights are not of the same shapes.
@@ -24,7 +25,7 @@ def adopt(original: keras.Model, student: keras.Model) -> keras.Model:
             "student: its weights must be those of the original in form. "
             f"Expected: {shapes[0]}. Received: {shapes[1]}."
         )
-    result = copy(original)
+    result = copy(original, seed=seed)
     result.set_weights(student.get_weights())
     return result
 
