@@ -2,7 +2,9 @@
 
 Writes results/search_<dataset>_<task>.json with every trial. A random search: the first trial of a
 method is its defaults; in each other one every option is left alone or drawn anew, with even
-chances. The seed of the task is one that no table uses. What is finished is kept under runs/.
+chances. Never drawn: FIXED (losses, optimizers, the guarantee of a certified method), and options
+that take a tuple, a choice of layers or nothing but None. The seed of the task is one that no table
+uses. What is finished is kept under runs/.
 
     python benchmarks/search.py --dataset fashion_mnist --task mislabelled --trials 20
 """
@@ -11,6 +13,7 @@ import argparse
 import pathlib
 import shlex
 import sys
+import types
 import typing
 import zlib
 
@@ -18,7 +21,15 @@ import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIXED = {"seed", "callbacks", "jit_compile", "verbose", "loss", "optimizer", "initialize"}
+FIXED |= {"epsilon", "delta"}  # a weaker guarantee is no better setting
+FIXED |= {"samples"}  # more of them are no other setting, only slower
 EPOCHS, BATCH_SIZES = (1, 2, 3, 5), (32, 64, 128, 256, 512)
+SPANS = {
+    "ceiling": (0.2, 20),
+    "damping": (1e-4, 10),
+    "percentile": (50, 100),
+    "strength": (0.1, 10),
+}
 
 
 def main(argv=None) -> None:
@@ -116,30 +127,44 @@ def draw(method, number, training):
     hints, options = typing.get_type_hints(method.function), {}
     for name, default in method.options.items():
         changed, value = numbers.random() < 0.5, _value(name, default, hints, training, numbers)
-        if changed and name not in FIXED and value is not None:
-            options[name] = value
+        if changed and name not in FIXED and value:
+            options[name] = value[0]
     return options
 
 
 def _value(name, default, hints, training, numbers):
-    """Returns another value of an option, or None where it is not one to search."""
+    """Returns another value of an option in a list, which is empty for one not to search."""
+    whole = not isinstance(default, bool) and isinstance(default, int)
+    kinds = _kinds(hints.get(name))
     if name == "epochs":
-        return int(numbers.choice(EPOCHS))
+        return [int(numbers.choice(EPOCHS))]
     if name == "batch_size":
-        return int(numbers.choice(BATCH_SIZES))
+        return [int(numbers.choice(BATCH_SIZES))]
     if name == "learning_rate" and default is None:
-        return _digits(training.learning_rate * 10 ** numbers.uniform(-2, 1))
+        return [_digits(training.learning_rate * 10 ** numbers.uniform(-2, 1))]
+    if name == "stop_accuracy":
+        return [None if numbers.random() < 1 / 3 else _digits(numbers.uniform())]
+    if name in SPANS and not isinstance(default, float):
+        return [_digits(10 ** numbers.uniform(*np.log10(SPANS[name])))]
     if typing.get_origin(hints.get(name)) is typing.Literal:
-        return str(numbers.choice(typing.get_args(hints[name])))
-    if isinstance(default, bool):
-        return bool(numbers.random() < 0.5)
-    if isinstance(default, int) and default > 0:
-        return max(1, round(default * 2 ** numbers.uniform(-2, 2)))
+        return [str(numbers.choice(typing.get_args(hints[name])))]
+    if isinstance(default, bool) or bool in kinds:
+        return [bool(numbers.random() < 0.5)]
+    if whole and default > 0:
+        return [max(1, round(default * 2 ** numbers.uniform(-2, 2)))]
+    if whole or int in kinds:
+        return [int(numbers.integers(0 if whole else 1, 4))]
     if isinstance(default, float) and default > 0:
         factor = 10 ** numbers.uniform(-1, 1)
         odds = factor * default / (1 - default) if default < 1 else None  # a share stays below 1
-        return _digits(odds / (1 + odds) if odds else factor * default)
-    return None
+        return [_digits(odds / (1 + odds) if odds else factor * default)]
+    return []
+
+
+def _kinds(hint):
+    """Returns the types that an option takes, where it is one of several."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else ()
 
 
 def _digits(value):

@@ -40,6 +40,14 @@ def shrink(
     kind: typing.Literal["a", "b"] = "a",
     start: float = 0.0,
     parts: tuple = (),
+    epsilon: float = 1.0,
+    stop_accuracy: float | typing.Literal["auto"] | None = "auto",
+    ceiling: float | typing.Literal["chance"] | None = "chance",
+    exclude: bool | None = None,
+    full: int | None = None,
+    free: int = 0,
+    rates: typing.Sequence[float] | None = None,
+    turns: typing.Collection[int] = (3,),
 ):
     """Makes weights smaller."""
     twin = models.copy(model, seed=seed)
@@ -76,8 +84,6 @@ def test_search_and_comparison_and_table(few, tmp_path, monkeypatch):
     assert tried == {f"{name} {n}" for name in ("shrink", "broken") for n in range(3)}
     assert search["command"].startswith("python benchmarks/search.py --dataset digits")
     assert search["environment"]["keras"] == keras.__version__
-    for row in search["best"].values():
-        assert row["share_of_retraining"]["mean"] <= search["budget"]
     # under so short a retraining nothing may be cheap, so the next step gets its own finding
     search["best"] = {"shrink": {"options": {"factor": 0.8}}}
     (tmp_path / "search_digits_mislabelled.json").write_text(json.dumps(search))
@@ -121,6 +127,39 @@ def test_search_stays_off_the_seeds_of_the_tables(capsys):
     assert "expected seeds from 100" in capsys.readouterr().err
 
 
+def trial(name, number, gap, share=0.05, **changes):
+    """Returns a row of figures as a search has it."""
+    row = {
+        "name": f"{name} {number}",
+        "method": name,
+        "options": {"epochs": number},
+        "gap": None if gap is None else {"mean": gap},
+        "gap_closed": 0.5,
+        "in_range": 1,
+        "share_of_retraining": {"mean": share},
+        "failed": {},
+        "collapsed": [],
+    }
+    return {**row, **changes}
+
+
+def test_best_is_the_closest_trial_that_is_cheap_and_whole():
+    rows = [
+        trial("one", 1, 0.01, share=0.11),
+        trial("one", 2, 0.02, collapsed=[100]),
+        trial("one", 3, 0.03, failed={"101": "no luck"}),
+        trial("one", 4, None),
+        trial("one", 5, 0.05, share=0.1),
+        trial("one", 6, 0.06),
+        trial("slow", 0, 0.01, share=0.2),
+        {**trial("-", 0, 0.0), "name": "do_nothing", "method": None},
+    ]
+    found = load("search").best(rows)
+    assert list(found) == ["one"]
+    assert found["one"]["options"] == {"epochs": 5}
+    assert found["one"]["share_of_retraining"] == {"mean": 0.1}
+
+
 def test_trials_are_drawn_around_the_defaults(few):
     search, training = load("search"), scenarios.TRAINING["digits"]
     line = methods.describe("shrink")
@@ -128,10 +167,16 @@ def test_trials_are_drawn_around_the_defaults(few):
     assert drawn[0] == {}
     assert drawn == [search.draw(line, number, training) for number in range(200)]
     values = {name: [own[name] for own in drawn if name in own] for name in line.options}
-    for name in ("seed", "loss", "start", "parts"):
+    for name in ("seed", "loss", "start", "parts", "epsilon", "rates", "turns"):
         assert values[name] == []
-    for name in ("epochs", "factor", "strength", "rounds", "learning_rate"):
+    for name in ("epochs", "factor", "strength", "rounds", "learning_rate", "ceiling", "full"):
         assert 70 < len(values[name]) < 130
+    stops = [stop for stop in values["stop_accuracy"] if stop is not None]
+    assert 0 <= min(stops) < 0.2 < 0.8 < max(stops) <= 1
+    assert len(stops) < len(values["stop_accuracy"])  # also no stop at all
+    assert 0 < min(values["ceiling"]) < 2.3 < max(values["ceiling"])
+    assert set(values["exclude"]) == {True, False}
+    assert (set(values["full"]), set(values["free"])) == ({1, 2, 3}, {0, 1, 2, 3})
     assert 0 < min(values["factor"]) < 0.6 < 0.95 < max(values["factor"]) < 1
     assert 2 <= min(values["strength"]) < 4 < 100 < max(values["strength"]) <= 200
     assert 2 <= min(values["rounds"]) < max(values["rounds"]) <= 32

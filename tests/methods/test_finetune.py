@@ -42,6 +42,16 @@ def test_own_optimizer_and_loss(net, split, by_hand):
     assert float(result.optimizer.learning_rate) == pytest.approx(0.1)
 
 
+def test_own_learning_rate(net, split, by_hand):
+    expected = by_hand(net.get_weights(), 0.3, weight_decay=0.01)
+    expected.step(*split.retain)
+    result = methods.finetune(net, split, epochs=1, batch_size=8, learning_rate=0.3)
+    expected.agrees(result)
+    assert float(result.optimizer.learning_rate) == pytest.approx(0.1)  # the original's again
+    with pytest.raises(ValueError, match="learning_rate: expected an optimizer or a learning rate"):
+        methods.finetune(net, split, optimizer="sgd", learning_rate=0.3)
+
+
 def test_callbacks_see_the_training(net, split):
     seen = []
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs))

@@ -22,6 +22,7 @@ def finetune(
     verbose: int | str = 0,
     loss: Any = None,
     optimizer: Any = None,
+    learning_rate: float | None = None,
 ) -> keras.Model:
     """Goes on training the original on the retain set, and leaves the rest to forgetting.
 
@@ -36,20 +37,23 @@ def finetune(
         verbose: as in ``keras.Model.fit``.
         loss: loss on integer labels; by default the model's own.
         optimizer: optimizer; by default a fresh one like the model's own.
+        learning_rate: learning rate of an optimizer like the model's own; by default the
+            model's own.
 
     Returns:
         The unlearned model. Costs ``epochs`` passes over the retain set.
 
     Raises:
-        ValueError: if there is no loss or no optimizer, or model and split do not fit together.
+        ValueError: if there is no loss or no optimizer, both an optimizer and a learning rate are
+            given, or model and split do not fit together.
         RuntimeError: if the training changed nothing or diverged.
 
     Reference: Warnecke et al., 2023, "Machine Unlearning of Features and Labels",
     arXiv 2108.11577; Golatkar et al., 2020, arXiv 1911.04933 (as a baseline).
-    Deviation: optimizer and learning rate are the original's own rather than a fixed 0.01 or 0.1.
+    Deviation: by default optimizer and learning rate are the original's own rather than 0.01 or 0.1.
     """
     check(model, split, {"retain"}, seed=seed)
-    recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer)
+    recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=learning_rate)
     student = models.copy(model, seed=seed)
     recipe.compile(student, jit_compile=jit_compile)
     stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed)
