@@ -1,5 +1,6 @@
 """The three things that each backend names in its own way: differentiate, vectorise, compile."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,8 @@ def compiled(function: Callable[..., Any], jit_compile: bool | str) -> Callable[
         return jax.jit(function) if jit_compile else function
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=jit_compile is True)
+    # a partial, because TensorFlow counts traces per piece of code and warns of many
+    return tf.function(functools.partial(function), jit_compile=jit_compile is True)
 
 
 def _backend() -> str:

@@ -1,10 +1,13 @@
 """Unlearning methods: functions from a model and a split to a new model."""
 
+import math
 from typing import Any
 
 import keras
 
 from tfunlearn.data import ForgetSplit
+from tfunlearn.methods.assd import assd
+from tfunlearn.methods.bad_teacher import BadTeacher, bad_teacher
 from tfunlearn.methods.bounds import StopAtLevel
 from tfunlearn.methods.certified_last_layer import CertifiedHead, certified_last_layer
 from tfunlearn.methods.cf_k import cf_k
@@ -12,9 +15,13 @@ from tfunlearn.methods.ct import ct, transpose_kernels
 from tfunlearn.methods.delete import DELETE, delete
 from tfunlearn.methods.eu_k import eu_k
 from tfunlearn.methods.finetune import finetune
+from tfunlearn.methods.fisher_forgetting import fisher_forgetting
 from tfunlearn.methods.gradient_ascent import GradientAscent, gradient_ascent
+from tfunlearn.methods.influence import influence
 from tfunlearn.methods.l1_sparse import L1Sparse, l1_sparse
+from tfunlearn.methods.lfssd import lfssd
 from tfunlearn.methods.msg import msg
+from tfunlearn.methods.mu_mis import MUMis, mu_mis
 from tfunlearn.methods.neggrad_plus import NegGradPlus, neggrad_plus
 from tfunlearn.methods.negmerge import negmerge
 from tfunlearn.methods.prmq import PRMQ, prmq, prune_and_draw
@@ -24,6 +31,7 @@ from tfunlearn.methods.retrain import retrain
 from tfunlearn.methods.rni import rni
 from tfunlearn.methods.salun import salun
 from tfunlearn.methods.scrub import SCRUB, scrub
+from tfunlearn.methods.ssd import ssd
 from tfunlearn.methods.svd_class import svd_class
 from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.methods.vision_confuser import vision_confuser
@@ -51,6 +59,13 @@ _TABLE = {
             _FORGET,
             "both",
             "epochs x forget, with forward passes of the original, until it stops",
+        ),
+        Method(
+            mu_mis,
+            _FORGET,
+            "class",
+            "epochs x forget, backwards twice, until it stops",
+            needs="TensorFlow or JAX",
         ),
         Method(neggrad_plus, _BOTH, "both", "epochs x retain, with as many forget batches"),
         Method(random_labels, _BOTH, "both", "epochs x forget and retain"),
@@ -116,6 +131,51 @@ _TABLE = {
             idle={"learning_rates": [0.0]},
         ),
         Method(
+            bad_teacher,
+            frozenset({"forget", "retain"}),
+            "both",
+            "epochs x 0.3 of retain, with as much of forget and forward passes of teachers",
+        ),
+        Method(
+            ssd,
+            frozenset({"forget", "retain"}),
+            "both",
+            "1 x forget and retain with gradients, without training",
+            deterministic=True,
+            idle={"selection": math.inf},
+        ),
+        Method(
+            lfssd,
+            frozenset({"forget", "retain"}),
+            "class",
+            "1 x forget and retain with gradients, without training",
+            deterministic=True,
+            idle={"selection": math.inf},
+        ),
+        Method(
+            assd,
+            frozenset({"forget", "retain"}),
+            "both",
+            "1 x forget and retain with gradients, without training",
+            deterministic=True,
+            idle={"floor": 1.0},
+        ),
+        Method(
+            fisher_forgetting,
+            frozenset({"forget", "retain"}),
+            "both",
+            "classes x retain with gradients, without training",
+            idle={"alpha": 0.0, "clear_head": False},
+        ),
+        Method(
+            influence,
+            frozenset({"forget", "retain"}),
+            "both",
+            "1 x forget and retain with gradients, without training",
+            deterministic=True,
+            idle={"alpha": 0.0},
+        ),
+        Method(
             certified_last_layer,
             frozenset({"forget", "retain"}),
             "both",
@@ -130,14 +190,18 @@ __all__ = [
     "DELETE",
     "PRMQ",
     "SCRUB",
+    "BadTeacher",
     "CertifiedHead",
     "GradientAscent",
     "L1Sparse",
+    "MUMis",
     "Method",
     "NegGradPlus",
     "StopAtLevel",
     "Unlearner",
     "Unlearning",
+    "assd",
+    "bad_teacher",
     "certified_last_layer",
     "cf_k",
     "ct",
@@ -145,10 +209,14 @@ __all__ = [
     "describe",
     "eu_k",
     "finetune",
+    "fisher_forgetting",
     "get",
     "gradient_ascent",
+    "influence",
     "l1_sparse",
+    "lfssd",
     "msg",
+    "mu_mis",
     "names",
     "neggrad_plus",
     "negmerge",
@@ -160,6 +228,7 @@ __all__ = [
     "rni",
     "salun",
     "scrub",
+    "ssd",
     "svd_class",
     "table",
     "transpose_kernels",
