@@ -13,9 +13,10 @@ module = importlib.import_module("tfunlearn.methods.negmerge")
 
 def _changes(net, split, by_hand, rates, repeats, epochs, batch_size, seed):
     """The change that each fine-tuning makes, from the original with a fresh momentum."""
-    stream = split.dataset("forget", batch_size=batch_size, shuffle=True, seed=seed)
     found = []
-    for rate in np.repeat(rates, repeats):
+    for place, rate in enumerate(np.repeat(rates, repeats)):
+        order = int(np.random.SeedSequence([seed, place]).generate_state(1)[0])
+        stream = split.dataset("forget", batch_size=batch_size, shuffle=True, seed=order)
         hand = by_hand(net.get_weights(), rate, weight_decay=0.01)
         start = [weight.copy() for weight in hand.weights]
         for _ in range(epochs):
@@ -67,16 +68,16 @@ def test_the_strongest_that_keeps_the_accuracy(limit):
 
 
 def test_the_search_keeps_a_share_of_retain_accuracy(net, split):
-    net.fit(*split.retain, epochs=200, verbose=0)
+    net.fit(*split.retain, epochs=40, verbose=0)
 
     def accuracy(model):
         x, y = split.retain
         return float(np.mean(model.predict(x, verbose=0).argmax(-1) == y))
 
-    result = methods.negmerge(net, split, batch_size=8)
-    assert accuracy(result) >= 0.95 * accuracy(net)
-    options = {"batch_size": 8, "strength": 100.0}
-    assert accuracy(methods.negmerge(net, split, **options)) < 0.95 * accuracy(net)
+    options = {"batch_size": 8, "epochs": 1, "repeats": 1}
+    kept = methods.negmerge(net, split, **options)
+    gone = methods.negmerge(net, split, strength=100.0, **options)
+    assert accuracy(gone) < 0.95 * accuracy(net) <= accuracy(kept)
 
 
 def test_no_strength_that_keeps_the_accuracy_is_an_error():

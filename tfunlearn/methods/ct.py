@@ -77,7 +77,7 @@ def ct(
     student = models.copy(model, seed=seed)
     transpose_kernels(student, layers)
     recipe.compile(student, jit_compile=jit_compile)
-    fall = keras.optimizers.schedules.CosineDecay(float(student.optimizer.learning_rate), epochs)
+    fall = keras.optimizers.schedules.CosineDecay(rate_of(student.optimizer), epochs)
     cosine = keras.callbacks.LearningRateScheduler(lambda epoch, _: float(fall(epoch)))
     stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed)
     own = [cosine, *callbacks]
@@ -153,5 +153,14 @@ def constant_rate(
     """
     own = getattr(model, "optimizer", None)
     if optimizer is None and learning_rate is None and own is not None:
-        return float(own.learning_rate)
+        return rate_of(own)
     return learning_rate
+
+
+def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
+    """Returns an optimizer's present learning rate, also where it is mirrored over replicas.
+
+    Args:
+        optimizer: the optimizer.
+    """
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

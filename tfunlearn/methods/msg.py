@@ -10,6 +10,7 @@ from keras import ops
 from tfunlearn import gradients, losses, models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
+from tfunlearn.methods.ct import rate_of
 from tfunlearn.methods.prmq import kernels
 
 _CONVOLUTIONS = (
@@ -93,7 +94,7 @@ def msg(
         scaled_updates(student, scales),
         batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed),
         epochs=epochs,
-        callbacks=[_rise_and_fall(float(student.optimizer.learning_rate), epochs), *callbacks],
+        callbacks=[_rise_and_fall(rate_of(student.optimizer), epochs), *callbacks],
         verbose=verbose,
     )
     return training.finish(student, model)
