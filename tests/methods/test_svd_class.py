@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfunlearn import methods, models
-from tfunlearn.data import by_class
+from tfunlearn.data import by_class, by_index
 from tfunlearn.models.seeding import seeded
 
 layers = keras.layers
@@ -130,6 +130,14 @@ def test_a_layer_that_runs_twice_counts_all_its_inputs(classes):
         rows.append(np.concatenate([flat, once.predict(x, verbose=0)]))
     want = _projection(*rows, 100.0, 10.0) @ model.get_weights()[0]
     np.testing.assert_allclose(result.get_weights()[0], want, atol=1e-4)
+
+
+def test_a_part_of_a_class_is_refused():
+    x, y = np.zeros((6, 4), "float32"), np.arange(6) % 2
+    split = by_index(x, y, forget=[0, 2], test=(x, y))  # and not 4
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    with pytest.raises(ValueError, match="split: this method forgets whole classes"):
+        methods.svd_class(model, split)
 
 
 def test_frozen_layers_stay_and_only_frozen_ones_are_refused(classes):

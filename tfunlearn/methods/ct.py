@@ -11,6 +11,7 @@ from tfunlearn import models, training
 from tfunlearn.callbacks import LayerFilter, select_layers
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
+from tfunlearn.methods.rates import constant_rate, rate_of
 
 CONVOLUTIONS = (
     kinds.Conv2D,
@@ -135,32 +136,3 @@ def _transpose(kernel: keras.Variable) -> bool:
     after = np.swapaxes(before, 0, 1)
     kernel.assign(after)
     return not np.array_equal(before, after)
-
-
-def constant_rate(
-    model: keras.Model, optimizer: Any = None, learning_rate: float | None = None
-) -> float | None:
-    """Returns the learning rate that a callback may go on to change: a number, not a schedule.
-
-    Args:
-        model: the original.
-        optimizer: the optimizer that was asked for, if any.
-        learning_rate: the learning rate that was asked for, if any.
-
-    Returns:
-        The present learning rate of the model's own optimizer where nothing was asked for;
-        otherwise ``learning_rate``.
-    """
-    own = getattr(model, "optimizer", None)
-    if optimizer is None and learning_rate is None and own is not None:
-        return rate_of(own)
-    return learning_rate
-
-
-def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
-    """Returns an optimizer's present learning rate, also where it is mirrored over replicas.
-
-    Args:
-        optimizer: the optimizer.
-    """
-    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -10,8 +10,8 @@ from keras import ops
 from tfunlearn import gradients, losses, models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
-from tfunlearn.methods.ct import rate_of
 from tfunlearn.methods.prmq import kernels
+from tfunlearn.methods.rates import constant_rate, rate_of
 
 _CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -82,9 +82,8 @@ def msg(
     check(model, split, {"forget", "retain"}, seed=seed)
     training.check_epochs(epochs)
     _check_numbers(share, others)
-    recipe = training.Recipe.of(
-        model, loss=loss, optimizer=optimizer, learning_rate=learning_rate, scale=3.0
-    )
+    rate = constant_rate(model, optimizer, learning_rate, scale=3.0)
+    recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=rate)
     student = models.copy(model, seed=seed)
     pull = _pull(model, split, seed, batch_size, jit_compile)
     scales = _draw_small(student, pull, share, others, np.random.default_rng(seed))

@@ -10,8 +10,8 @@ from keras import ops
 from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
-from tfunlearn.methods.ct import constant_rate, rate_of
 from tfunlearn.methods.random_labels import Descent
+from tfunlearn.methods.rates import constant_rate, rate_of
 
 RATES = (0.1, 0.3, 1.0)  # of the original's learning rate
 

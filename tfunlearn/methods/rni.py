@@ -10,7 +10,7 @@ from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.cf_k import last_layers, own_weights
 from tfunlearn.methods.checks import check
-from tfunlearn.methods.ct import rate_of
+from tfunlearn.methods.rates import constant_rate, rate_of
 
 _NORMALISING = (
     keras.layers.BatchNormalization,
@@ -82,7 +82,8 @@ def rni(
     training.check_epochs(epochs)
     full = max(1, round(4 * epochs / 9)) if full_epochs is None else full_epochs
     _check_numbers(epochs, share, noised, stddev, full, last_rate)
-    recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=learning_rate)
+    rate = constant_rate(model, optimizer, learning_rate)
+    recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=rate)
     student = models.copy(model, seed=seed)
     _draw_head(student, model, seed)
     numbers = np.random.default_rng(seed)

@@ -1,0 +1,52 @@
+"""Learning rates that a method changes from epoch to epoch, and so must know as numbers."""
+
+from typing import Any
+
+import keras
+
+from tfunlearn import training
+
+
+def constant_rate(
+    model: keras.Model,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    *,
+    scale: float = 1.0,
+) -> float | None:
+    """Returns the learning rate to start from, for ``training.Recipe.of`` with the same optimizer.
+
+    Args:
+        model: the original.
+        optimizer: the optimizer that was asked for, if any.
+        learning_rate: the learning rate that was asked for, if any.
+        scale: factor of the model's own learning rate, where neither was asked for.
+
+    Returns:
+        ``learning_rate`` if there is one; None if there is an optimizer; otherwise the scaled
+        learning rate of the model's own optimizer, of a schedule the first one.
+
+    Raises:
+        ValueError: if the optimizer that was asked for has a schedule, or there is no optimizer.
+    """
+    if optimizer is None and learning_rate is None:
+        return scale * rate_of(training.optimizer_like(model))
+    if optimizer is not None:
+        config = keras.optimizers.serialize(keras.optimizers.get(optimizer))["config"]
+        while "inner_optimizer" in config:  # the wrapper of mixed precision
+            config = config["inner_optimizer"]["config"]
+        if isinstance(config["learning_rate"], dict):
+            raise ValueError(
+                "optimizer: this method changes the learning rate itself. Expected: a constant "
+                f"learning rate. Received: {config['learning_rate']['class_name']}."
+            )
+    return learning_rate
+
+
+def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
+    """Returns an optimizer's present learning rate, also where it is mirrored over replicas.
+
+    Args:
+        optimizer: the optimizer.
+    """
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
