@@ -176,12 +176,6 @@ _TABLE = {
             idle={"alpha": 0.0},
         ),
         Method(
-            bad_teacher,
-            frozenset({"forget", "retain"}),
-            "both",
-            "epochs x 0.3 of retain, with as much of forget and forward passes of teachers",
-        ),
-        Method(
             certified_last_layer,
             frozenset({"forget", "retain"}),
             "both",
