@@ -54,6 +54,15 @@ def test_the_strength_is_read_at_each_step_and_is_no_weight(net, split):
     assert len(unlearner.weights) == len(net.weights)
 
 
+def test_low_precision(split):
+    head = keras.layers.Dense(3, dtype="mixed_bfloat16")
+    model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), head])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    result = methods.l1_sparse(model, split, epochs=2, strength=0.1)
+    assert models.weight_distance(model, result) > 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -53,8 +53,8 @@ class L1Sparse(Unlearner):
     def terms(self, x: dict[str, Any], y: dict[str, Any], logits: dict[str, Any]) -> dict[str, Any]:
         """Returns cross-entropy plus the penalty for each retain example."""
         norms = [ops.cast(ops.sum(ops.abs(w)), "float32") for w in self.student.trainable_variables]
-        penalty = self.strength * sum(norms)
-        return {"retain": losses.cross_entropy(y["retain"], logits["retain"]) + penalty}
+        wrong = losses.cross_entropy(y["retain"], logits["retain"])
+        return {"retain": ops.cast(wrong, "float32") + self.strength * sum(norms)}
 
 
 class _Held(keras.metrics.Metric):
