@@ -116,8 +116,8 @@ def compare_table(dataset, found):
     """Returns one data set's table of the gap closed, and what is to be said on it."""
     first = next(iter(found.values()))
     lines = [
-        f"**{dataset}**, {first['training']['limit']:,} training images, {len(first['seeds'])} "
-        f"seeds, {first['references']} references each:",
+        f"**{dataset}**, {first['training']['limit']:,} training images; seeds, each with "
+        f"references: {_counts(found)}.",
         "",
         f"| method | {' | '.join(task.replace('_', ' ') for task in found)} |",
         f"|---|{'---|' * len(found)}",
@@ -136,6 +136,14 @@ def compare_table(dataset, found):
     return "\n".join([*lines, "", *(f"- {note}" for note in notes)])
 
 
+def _counts(found):
+    """Returns how many seeds and references each task has."""
+    return ", ".join(
+        f"{task.replace('_', ' ')} {len(result['seeds'])} with {result['references']}"
+        for task, result in found.items()
+    )
+
+
 def compare_cells(result):
     """Returns method to its gap closed with its defaults, and with searched settings if any."""
     cells = dict.fromkeys(result["unfit"], "not for it")
@@ -149,9 +157,11 @@ def compare_cells(result):
 def compare_cell(row):
     """Returns the share of the gap that a row closed, at which share of retraining's time."""
     word = "" if row["name"] == row["method"] else "searched "
-    if row["gap_closed"] is None:
-        return f"{word}failed"
-    text = f"{word}{row['gap_closed']:.2f} at {row['share_of_retraining']['mean']:.2f}"
+    if row["gap"] is None:  # without a reason: outputs that are not finite
+        return f"{word}failed" if row["failed"] else f"{word}- (not finite)"
+    share = row["share_of_retraining"]
+    closed = "-" if row["gap_closed"] is None else f"{row['gap_closed']:.2f}"
+    text = f"{word}{closed}" + (f" at {share['mean']:.2f}" if share else "")
     return text + " (collapsed)" * bool(row["collapsed"]) + " (failed once)" * bool(row["failed"])
 
 

@@ -105,6 +105,7 @@ def test_search_and_comparison_and_table(few, tmp_path, monkeypatch):
         for word, name in (("", "shrink"), ("searched ", "shrink (searched)"))
     )
     assert "| method | mislabelled |" in text
+    assert "seeds, each with references: mislabelled 1 with 2." in text
     assert shown["`shrink`"] == f"| `shrink` | {expected} |"
     assert shown["`broken`"] == "| `broken` | failed |"
     assert shown["`classes_only`"] == "| `classes_only` | not for it |"
@@ -125,6 +126,16 @@ def test_search_stays_off_the_seeds_of_the_tables(capsys):
     with pytest.raises(SystemExit):
         load("search").main([*SHORT, "--task", "random", "--seeds", "2", "100"])
     assert "expected seeds from 100" in capsys.readouterr().err
+
+
+def test_cells_without_a_share():
+    cell = load("tables").compare_cell
+    row = trial("one", 0, 0.1, share=0.2, gap_closed=None, method="one 0")
+    assert cell(row) == "- at 0.20"
+    assert cell({**row, "gap_closed": 0.5, "failed": {"1": "no"}}) == "0.50 at 0.20 (failed once)"
+    assert cell({**row, "gap_closed": 0.5, "share_of_retraining": None}) == "0.50"
+    assert cell({**row, "gap": None}) == "- (not finite)"
+    assert cell({**row, "gap": None, "failed": {"1": "no"}}) == "failed"
 
 
 def trial(name, number, gap, share=0.05, **changes):

@@ -8,7 +8,7 @@ import pytest
 
 from tfunlearn import methods, models
 from tfunlearn.data import scenarios
-from tfunlearn.experiments import compare_figures, compare_page, compare_run
+from tfunlearn.experiments import compare_figures, compare_key, compare_page, compare_run
 from tfunlearn.experiments.compare import SEARCHED, compare, plan
 from tfunlearn.experiments.compare_plot import tradeoff
 from tfunlearn.report import AuditReport, Column, Row
@@ -44,7 +44,7 @@ def classes_only(model, split, *, seed=0):
 def untrained(scenario, *, verbose=0):
     """Takes the place of an original's training."""
     model = scenarios._network("dense", scenario.split.input_shape, scenario.seed)
-    model.compile("sgd", "mse")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
 
 
@@ -137,7 +137,7 @@ def test_gap_is_that_of_the_models_on_disk(run):
     for seed in (0, 1):
         split = scenarios.mislabelled(limit=100, seed=seed).split
         load = keras.models.load_model
-        folder = out / "stages" / f"seed-{seed}"
+        folder = out / "stages" / f"digits-mislabelled-seed-{seed}"
         original = load(folder / "original.keras")
         references = [load(folder / f"retrained-{number}.keras") for number in (1, 2)]
         assert models.weight_distance(*references) > 0
@@ -177,7 +177,8 @@ def test_figures_follow_from_those_of_the_seeds(run):
 def test_true_labels_are_a_metric_of_this_task(run):
     out, result, _ = run
     scenario = scenarios.mislabelled(limit=100, seed=1)
-    original = keras.models.load_model(out / "stages" / "seed-1" / "original.keras")
+    folder = out / "stages" / "digits-mislabelled-seed-1"
+    original = keras.models.load_model(folder / "original.keras")
     expected = accuracy(original, scenario.split.forget[0], scenario.true_labels)
     found = result["runs"]["1"]["do_nothing"]
     assert found["true_label_accuracy"] == pytest.approx(expected)
@@ -274,13 +275,84 @@ def test_a_row_is_made_again_if_its_options_or_its_method_change(tmp_path, table
     options = {"shrink": {"factor": 0.8}}
     compare("random", out=tmp_path, names=["smash", "shrink"], options=options, **own)
     assert table.calls == ["shrink"]
-    monkeypatch.setattr(compare_run, "_source", lambda function: "another text")
+    with monkeypatch.context() as patch:
+        patch.setattr(compare_key, "source", lambda function: "another text")
+        table.calls.clear()
+        compare("random", out=tmp_path, names=["smash"], **own)
+    assert table.calls == ["smash"]
     table.calls.clear()
     compare("random", out=tmp_path, names=["smash"], **own)
     assert table.calls == ["smash"]
+    everything = ["train", "retrain", "smash"]
     table.calls.clear()
     compare("random", out=tmp_path, names=["smash"], **{**own, "epochs": 2})
-    assert table.calls == ["train", "retrain", "smash"]
+    assert table.calls == everything
+    for part in ("inputs", "code"):
+        table.calls.clear()
+        monkeypatch.setattr(compare_key, part, lambda *args, part=part: f"other {part}")
+        compare("random", out=tmp_path, names=["smash"], **{**own, "epochs": 2})
+        assert table.calls == everything
+
+
+def test_two_tasks_in_one_folder_keep_their_stages(tmp_path, table):
+    own = {**SETTINGS, "out": tmp_path, "seeds": 1, "references": 1, "epochs": 1}
+    for task in ("random", "mislabelled"):
+        compare(task, names=["smash"], **own)
+    table.calls.clear()
+    compare("random", names=["smash"], **own)
+    assert table.calls == []
+
+
+def test_the_first_method_is_warmed_up_also_after_a_resume(tmp_path, table, monkeypatch):
+    steps = []
+    monkeypatch.setattr(compare_run, "finetune", lambda *args, **options: steps.append(args[1]))
+    own = {**SETTINGS, "out": tmp_path, "seeds": 1, "references": 1, "epochs": 1}
+    compare("random", names=["smash"], **own)
+    assert [split.size("retain") for split in steps] == [16]
+    compare("random", names=["smash", "shrink"], **own)
+    assert len(steps) == 2
+    compare("random", names=["smash", "shrink"], **own)
+    assert len(steps) == 2  # nothing to time
+
+
+def test_inputs_are_told_apart():
+    scenario = scenarios.backdoor(limit=100, epochs=1)
+    marks = {compare_key.inputs(scenario)}
+    assert marks == {compare_key.inputs(scenarios.backdoor(limit=100, epochs=2))}
+    scenario.split.source("test").x[0, 0] += 1
+    marks.add(compare_key.inputs(scenario))
+    scenario.triggered[0][0, 0] += 1
+    marks.add(compare_key.inputs(scenario))
+    assert len(marks) == 3
+
+
+def test_options_are_told_apart():
+    def plain(value):
+        return json.dumps(compare_key.plain("name", value))
+
+    losses, sgd = keras.losses, keras.optimizers.SGD
+    values = [sgd(0.01), sgd(0.001), sgd(0.01, momentum=0.9), keras.layers.Dense, re.compile("a")]
+    values += [losses.MeanSquaredError(), losses.mean_squared_error, losses.mean_absolute_error]
+    values += [
+        np.float32(0.5),
+        np.arange(3),
+        {1: np.int64(2)},
+        True,
+        "a",
+        (keras.layers.ReLU,),
+    ]
+    assert len({plain(value) for value in values}) == len(values)
+    assert plain(sgd(0.01)) == plain(sgd(0.01))
+    assert plain(np.float64(0.1)) == plain(0.1)
+    with pytest.raises(TypeError, match="name: a row is kept under its options"):
+        compare_key.plain("name", [lambda seed: None])
+
+
+def test_an_option_that_no_row_can_be_kept_under_is_no_failed_row(tmp_path, table):
+    options = {"shrink": {"factor": print}}
+    with pytest.raises(TypeError, match=r"shrink\.factor: a row is kept"):
+        compare("random", out=tmp_path, names=["shrink"], options=options, **SETTINGS)
+    assert table.calls == []
 
 
 def test_backdoor_success_is_measured_on_triggered_test_images():
@@ -420,6 +492,17 @@ def test_plot_is_logarithmic_and_keeps_names_apart():
     assert 0 < min(levels) < max(levels) < height
     assert tradeoff([], 0.2, 0.02, 0.1) == ""
     assert "nan" not in tradeoff([("zero", 0.0, 0.0)], 0.2, None, 0.1)
+
+
+def test_notes_where_doing_nothing_has_no_gap():
+    one = [(1.0, 1.0, 0.8, 0.6, 10.0)] * 2
+    result = figures({0: make_report(one, near=(0.9, 1.0, 0.8, 0.5, 0.5))})
+    assert {row["gap_closed"] for row in result["rows"]} == {None}
+    notes = compare_page.notes({**result, "references": 2, "unfit": []})
+    assert notes == [
+        "Doing nothing has no gap, so there is none to close.",
+        "Closest at no more than 10% of the time of retraining: near, gap 0.0333.",
+    ]
 
 
 def test_notes_name_what_does_not_help():

@@ -38,8 +38,9 @@ def compare(
     """Runs methods on a task under several seeds and sets each beside the retrained references.
 
     For every seed an original is trained, and references on what is to stay; then each method is
-    run on the original. What is finished is kept, so that a killed run goes on where it stopped; a
-    row is made again if its options, or the file that its method stands in, have changed.
+    run on the original. What is finished is kept, so that a killed run goes on where it stopped. A
+    row is made again if its options have changed; everything is, if data, training, versions or
+    any file of this package have.
 
     Args:
         task: one of ``data.scenarios.TASKS``.
@@ -66,6 +67,7 @@ def compare(
     Raises:
         FileNotFoundError: if the data is not there and cannot be downloaded.
         OSError: if ``out`` cannot be written to.
+        TypeError: if an option is something that a row cannot be kept under: a lambda, say.
         ValueError: if the task, a method or an option is unknown, or a number is out of range.
     """
     say = say or (lambda line: None)

@@ -78,14 +78,19 @@ def notes(result: Mapping[str, Any]) -> list[str]:
             found.append(f"{row['name']} is no closer to the references than doing nothing.")
     if result["unfit"]:
         found.append(f"Not made for this task: {', '.join(result['unfit'])}.")
+    nothing = next(row for row in result["rows"] if row["name"] == DO_NOTHING)
+    if nothing["gap"] and not nothing["gap"]["mean"]:
+        found.append("Doing nothing has no gap, so there is none to close.")
     if result["references"] < 2:
         found.append("With one reference, how much retraining itself varies is not known.")
     best = result["closest"]
     if best:
         row = next(row for row in result["rows"] if row["name"] == best)
+        share = row["gap_closed"]
+        closed = "" if share is None else f", {share:.0%} of that of doing nothing closed"
         found.append(
             f"Closest at no more than {BUDGET:.0%} of the time of retraining: {best}, gap "
-            f"{row['gap']['mean']:.4f}, {row['gap_closed']:.0%} of it closed."
+            f"{row['gap']['mean']:.4f}{closed}."
         )
     return found
 

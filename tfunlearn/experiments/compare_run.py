@@ -2,8 +2,6 @@
 
 import dataclasses
 import datetime
-import hashlib
-import inspect
 import pathlib
 import re
 import time
@@ -24,9 +22,10 @@ from tfunlearn.audit.outputs import Reader
 from tfunlearn.audit.rows import RowMaker
 from tfunlearn.data import ForgetSplit
 from tfunlearn.data.scenarios import Scenario
+from tfunlearn.experiments import compare_key
 from tfunlearn.experiments.compare_figures import PROBES
 from tfunlearn.experiments.stages import SEED_STEP, Stages
-from tfunlearn.methods import retrain
+from tfunlearn.methods import finetune, retrain
 from tfunlearn.report import AuditReport, Column, Row
 
 Options = Mapping[str, Any]
@@ -56,18 +55,10 @@ class Run:
         self, scenario: Scenario, folder: pathlib.Path, verbose: int, say: Callable[[str], None]
     ) -> None:
         self.scenario = scenario
-        self._verbose = verbose
+        self._verbose, self._warm = verbose, False
         self._say = lambda line: say(f"seed {scenario.seed}, {line}")
-        common = {
-            "experiment": "compare",
-            "task": scenario.name,
-            "dataset": scenario.dataset,
-            "seed": scenario.seed,
-            "training": dataclasses.asdict(scenario.training),
-            "split": scenario.split.fingerprint(),
-            "backend": keras.backend.backend(),
-        }
-        self._stages = Stages(folder / f"seed-{scenario.seed}", common, self._say)
+        stages = folder / f"{scenario.dataset}-{scenario.name}-seed-{scenario.seed}"
+        self._stages = Stages(stages, compare_key.common(scenario), self._say)
         probes = [
             Column(name, PROBES[name], "fraction", "near the reference's", "attack")
             for name in scenario.probes
@@ -89,7 +80,12 @@ class Run:
         Args:
             attempts: the rows besides the original and its references.
             references: how many references.
+
+        Raises:
+            TypeError: if an option of an attempt is nothing that a row can be kept under.
         """
+        for attempt in attempts:
+            self._settings(attempt)
         names = [f"retrained-{number}" for number in range(1, references + 1)]
         rows = [self._kept(ORIGINAL, lambda: (self.original, self._stages.seconds[ORIGINAL]), {})]
         for number, name in enumerate(names, start=1):
@@ -122,26 +118,34 @@ class Run:
         Args:
             attempt: the method and its options.
         """
-        line = methods.describe(attempt.method)
-        given = {"seed": self.scenario.seed, "verbose": self._verbose, **attempt.options}
-        given = {name: value for name, value in given.items() if name in line.options}
 
         def make() -> tuple[keras.Model, float]:
-            original, split = self.original, self.scenario.split
+            original, split, given = self.original, self.scenario.split, self._given(attempt)
             start = time.perf_counter()
             model = methods.unlearn(original, split, attempt.method, **given)
             seconds = round(time.perf_counter() - start, 3)
             self._say(f"{attempt.label}: {seconds:.1f} s")
             return model, seconds
 
-        effective = {**line.options, **given}
+        return self._kept(attempt.label, make, self._settings(attempt))
+
+    def _given(self, attempt: Attempt) -> Options:
+        """Returns the options that a method is called with."""
+        given = {"seed": self.scenario.seed, "verbose": self._verbose, **attempt.options}
+        known = methods.describe(attempt.method).options
+        return {name: value for name, value in given.items() if name in known}
+
+    def _settings(self, attempt: Attempt) -> Options:
+        """Returns what a method's row depends on besides the common settings."""
+        line = methods.describe(attempt.method)
+        effective = {**line.options, **self._given(attempt)}
         effective.pop("verbose", None)
-        settings = {
-            "method": attempt.method,
-            "options": {name: _plain(value) for name, value in effective.items()},
-            "source": _source(line.function),
+        options = {
+            name: compare_key.plain(f"{attempt.method}.{name}", value)
+            for name, value in effective.items()
         }
-        return self._kept(attempt.label, make, settings)
+        source = compare_key.source(line.function)
+        return {"method": attempt.method, "options": options, "source": source}
 
     def _reference(self, number: int, name: str) -> tuple[keras.Model, float]:
         """Returns a model retrained without the forget set, and the seconds that it took."""
@@ -166,7 +170,9 @@ class Run:
         """Returns a row from its file, or makes model and row and writes the file."""
 
         def content() -> dict[str, Any]:
-            bench = self._bench  # first, as what Keras does but once is no method's time
+            bench = self._bench  # first, as what Keras does but once is no model's time
+            if label != ORIGINAL:
+                self._warm_up()
             row = bench.row(label, *make())
             return {"values": row.values, "flags": row.flags, "histograms": row.histograms}
 
@@ -174,6 +180,14 @@ class Run:
         kept = self._stages.noted(file, content, dict(settings))
         histograms = {role: tuple(counts) for role, counts in kept["histograms"].items()}
         return Row(label, kept["values"], tuple(kept["flags"]), histograms)
+
+    def _warm_up(self) -> None:
+        """Trains a copy for one step at the first call, also where the original was kept."""
+        if not self._warm:
+            split, size = self.scenario.split, self.scenario.training.batch_size
+            some = split.subset("retain", np.arange(min(size, split.size("retain"))))
+            finetune(self.original, some, epochs=1, batch_size=size)
+            self._warm = True
 
     @cached_property
     def _bench(self) -> "Bench":
@@ -228,23 +242,3 @@ def _probe_split(split: ForgetSplit, examples: tuple[np.ndarray, np.ndarray]) ->
     return ForgetSplit.by_index(
         *split.test, forget=[0], test=examples, num_classes=split.num_classes
     )
-
-
-def _plain(value: Any) -> Any:
-    """Returns a JSON value that tells options apart: the value itself, or a name for it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return getattr(value, "__qualname__", type(value).__qualname__)
-
-
-def _source(function: Callable[..., Any]) -> str:
-    """Returns a mark of the file that a method stands in, so that a changed one is run again."""
-    try:
-        text = inspect.getsource(inspect.getmodule(function))
-    except (OSError, TypeError):  # typed in at a prompt
-        return function.__qualname__
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,124 @@
+"""What a kept row depends on, as JSON values: data, settings, code and versions."""
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+import tfunlearn
+from tfunlearn.data.scenarios import Scenario
+
+
+def common(scenario: Scenario) -> dict[str, Any]:
+    """Returns what original, references and rows of a seed all depend on.
+
+    Args:
+        scenario: the task.
+    """
+    backend = keras.backend.backend()
+    packages = {"tfunlearn": tfunlearn, "keras": keras, backend: sys.modules[backend]}
+    return {
+        "experiment": "compare",
+        "task": scenario.name,
+        "dataset": scenario.dataset,
+        "seed": scenario.seed,
+        "training": dataclasses.asdict(scenario.training),
+        "split": scenario.split.fingerprint(),
+        "inputs": inputs(scenario),
+        "backend": backend,
+        "versions": {name: package.__version__ for name, package in packages.items()},
+        "code": code(),
+    }
+
+
+def inputs(scenario: Scenario) -> str:
+    """Returns a mark of all inputs of a task, and of what its probes are measured on.
+
+    Args:
+        scenario: the task.
+    """
+    split, digest = scenario.split, hashlib.sha256()
+    sources = {id(split.source(role)): split.source(role).x for role in split.roles}
+    probes = [array for _, pair in sorted(scenario.probes.items()) for array in pair]
+    for array in (*sources.values(), *probes):
+        array = np.ascontiguousarray(array)
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+@functools.cache
+def code() -> str:
+    """Returns a mark of all files of the package, as they were at the first call."""
+    folder, digest = pathlib.Path(tfunlearn.__file__).parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def source(function: Callable[..., Any]) -> str:
+    """Returns a mark of the file that a method stands in: one's own is in no package's.
+
+    Args:
+        function: the method.
+    """
+    try:
+        text = inspect.getsource(inspect.getmodule(function))
+    except (OSError, TypeError):  # typed in at a prompt
+        return function.__qualname__
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain(name: str, value: Any) -> Any:
+    """Returns an option as a JSON value that tells different ones apart.
+
+    Args:
+        name: the option, for the error.
+        value: its value: JSON values, NumPy numbers and arrays, classes, patterns, objects and
+            functions of Keras, and what is made of these.
+
+    Raises:
+        TypeError: if it holds something else, of which nothing tells when it is another.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(name, part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = [plain(name, part) for part in value]
+        return sorted(parts, key=repr) if isinstance(value, set | frozenset) else parts
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, re.Pattern):
+        return {"pattern": value.pattern, "flags": value.flags}
+    if hasattr(value, "get_config") or _of_keras(value):
+        return _nameless(plain(name, keras.saving.serialize_keras_object(value)))
+    raise TypeError(
+        f"{name}: a row is kept under its options. Expected: numbers, texts, classes, and objects "
+        f"and functions of Keras. Received: {value!r}."
+    )
+
+
+def _nameless(value: Any) -> Any:
+    """Returns a serialized object without names: Keras counts them up through a process."""
+    if isinstance(value, list):
+        return [_nameless(part) for part in value]
+    if isinstance(value, Mapping):
+        return {key: _nameless(part) for key, part in value.items() if key != "name"}
+    return value
+
+
+def _of_keras(value: Any) -> bool:
+    """Tells whether a value is a function of Keras."""
+    return inspect.isfunction(value) and value.__module__.split(".")[0] == "keras"
