@@ -208,9 +208,13 @@ def test_beside_references(task, capsys):
     assert report.average_gap("finetune") is not None
     assert "seed 4; retrained with epochs=1, batch_size=20, seed 5" in report.notes[-1]
     assert "No reference" not in capsys.readouterr().out
-    # an earlier report goes when another model takes its place
+    # a reference that is given stays where it is
+    again = ["--reference", str(task / "out" / "retrained.keras")]
+    assert run(task, *QUICK, *again) == 0
+    assert "retrained.keras" in written(task)
+    # an earlier report and reference go when another model takes their place
     assert run(task, *QUICK) == 0
-    assert written(task) == ["report.json", "report.txt", "retrained.keras", "unlearned.keras"]
+    assert written(task) == ["report.json", "report.txt", "unlearned.keras"]
 
 
 def test_the_readmes_command_runs(task, monkeypatch):
@@ -255,10 +259,10 @@ def test_whole_classes(task):
 
 def test_a_method_without_training(task):
     args = ["--set", "l2=0.05", "stddev=0.5"]
-    assert run(task, *args, "--seed", "77", method="certified_last_layer") == 0
+    assert run(task, *args, "--seed", "987654321", method="certified_last_layer") == 0
     report = (task / "out" / "report.txt").read_text()
     assert "l2=0.05, stddev=0.5, seed not shown" in report
-    assert "77" not in report
+    assert "987654321" not in report
 
 
 def test_optimizer_and_loss_of_a_model_that_is_not_compiled(task, capsys):
@@ -479,7 +483,8 @@ def test_another_kind_of_model_file(task):
 @pytest.mark.parametrize("moment", ["unlearning", "saving", "retraining", "reporting"])
 def test_an_interrupt_leaves_whole_files_or_none(moment, task, monkeypatch, capsys):
     (task / "out").mkdir()
-    old = dict.fromkeys(("report.html", "report.json", "report.txt", "unlearned.keras"), "old")
+    names = ("report.html", "report.json", "report.txt", "retrained.keras", "unlearned.keras")
+    old = dict.fromkeys(names, "old")
     for name, text in old.items():
         (task / "out" / name).write_text(text)
     timed = command._timed

@@ -85,8 +85,10 @@ def unlearn_file(
         return made
 
     made = {"original": original, method: run(method, chosen, options, seed), **given}
-    for name in FILES:  # those of an earlier run are of another model
-        (out / name).unlink(missing_ok=True)
+    given_files = {pathlib.Path(path).expanduser().resolve() for path in references}
+    for name in (*FILES, RETRAINED):  # those of an earlier run are of another model
+        if (out / name).resolve() not in given_files:
+            (out / name).unlink(missing_ok=True)
     save_model(made[method], out / UNLEARNED)
     written = [UNLEARNED]
     if retrain is not None:
