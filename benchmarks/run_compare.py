@@ -12,7 +12,6 @@ import argparse
 import json
 import pathlib
 import shlex
-import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -29,10 +28,17 @@ def main(argv=None) -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--data-dir")
     parser.add_argument("--runs", default=str(HERE.parent / "runs" / "compare"))
-    parser.add_argument("--results", default=str(HERE / "results"))
+    parser.add_argument("--results", help="(default: benchmarks/results)")
     args = parser.parse_args(argv)
-    if (args.limit or args.epochs) and args.results == parser.get_default("results"):
-        parser.error("--limit, --epochs: need --results; a shortened run is no committed result")
+    smaller = [f"--{name}" for name in ("methods", "epochs", "limit") if getattr(args, name)]
+    for name in ("seeds", "references"):
+        smaller += [f"--{name}"] * (getattr(args, name) < parser.get_default(name))
+    if smaller and args.results is None:
+        parser.error(
+            f"{', '.join(smaller)}: --results FOLDER is wanted too, as the committed "
+            "results are of whole runs"
+        )
+    results = pathlib.Path(args.results or HERE / "results")
 
     from tfunlearn.experiments import startup
 
@@ -41,7 +47,6 @@ def main(argv=None) -> None:
     from tfunlearn.experiments.compare import compare
     from tfunlearn.experiments.stages import write_json
 
-    given = sys.argv[1:] if argv is None else argv
     for task in args.tasks or scenarios.TASKS:
         result = compare(
             task,
@@ -53,11 +58,20 @@ def main(argv=None) -> None:
             limit=args.limit,
             epochs=args.epochs,
             data_dir=args.data_dir,
-            searched=found_by_search(pathlib.Path(args.results), args.dataset, task),
-            command=shlex.join(["python", "benchmarks/run_compare.py", *given]),
+            searched=found_by_search(results, args.dataset, task),
+            command=recorded(args),
         )
-        path = pathlib.Path(args.results) / f"compare_{args.dataset}_{task}.json"
+        path = results / f"compare_{args.dataset}_{task}.json"
         write_json(path, {"benchmark": "compare", **result})
+
+
+def recorded(args: argparse.Namespace) -> str:
+    """Returns the command that gives these arguments, without the folders of this machine."""
+    parts = ["python", "benchmarks/run_compare.py"]
+    for name, value in vars(args).items():
+        if value is not None and name not in ("data_dir", "runs", "results"):
+            parts += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return shlex.join(parts)
 
 
 def found_by_search(results: pathlib.Path, dataset: str, task: str) -> dict[str, dict]:

@@ -12,7 +12,6 @@ uses. What is finished is kept under runs/.
 import argparse
 import pathlib
 import shlex
-import sys
 import types
 import typing
 import zlib
@@ -45,12 +44,19 @@ def main(argv=None) -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--data-dir")
     parser.add_argument("--runs", default=str(HERE.parent / "runs" / "search"))
-    parser.add_argument("--results", default=str(HERE / "results"))
+    parser.add_argument("--results", help="(default: benchmarks/results)")
     args = parser.parse_args(argv)
     if min(args.seeds) < 100:
         parser.error("--seeds: expected seeds from 100, as the tables use those below")
-    if (args.limit or args.epochs) and args.results == parser.get_default("results"):
-        parser.error("--limit, --epochs: need --results; a shortened run is no committed result")
+    smaller = [f"--{name}" for name in ("methods", "epochs", "limit") if getattr(args, name)]
+    for name in ("trials", "references"):
+        smaller += [f"--{name}"] * (getattr(args, name) < parser.get_default(name))
+    if smaller and args.results is None:
+        parser.error(
+            f"{', '.join(smaller)}: --results FOLDER is wanted too, as the committed "
+            "results are of whole runs"
+        )
+    results = pathlib.Path(args.results or HERE / "results")
 
     from tfunlearn.experiments import startup
 
@@ -62,13 +68,12 @@ def main(argv=None) -> None:
 
     fit, _ = plan(args.task, args.methods, {}, {})
     rows = run([attempt.method for attempt in fit], args)
-    given = sys.argv[1:] if argv is None else argv
     write_json(
-        pathlib.Path(args.results) / f"search_{args.dataset}_{args.task}.json",
+        results / f"search_{args.dataset}_{args.task}.json",
         {
             "schema": "tfunlearn.search",
             "version": 1,
-            "command": shlex.join(["python", "benchmarks/search.py", *given]),
+            "command": recorded(args),
             "environment": environment(),
             "task": args.task,
             "dataset": args.dataset,
@@ -79,6 +84,15 @@ def main(argv=None) -> None:
             "trials": rows,
         },
     )
+
+
+def recorded(args: argparse.Namespace) -> str:
+    """Returns the command that gives these arguments, without the folders of this machine."""
+    parts = ["python", "benchmarks/search.py"]
+    for name, value in vars(args).items():
+        if value is not None and name not in ("data_dir", "runs", "results"):
+            parts += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return shlex.join(parts)
 
 
 def run(names, args):

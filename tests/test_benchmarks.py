@@ -83,6 +83,7 @@ def test_search_and_comparison_and_table(few, tmp_path, monkeypatch):
     tried = {row["name"] for row in search["trials"] if row["method"]}
     assert tried == {f"{name} {n}" for name in ("shrink", "broken") for n in range(3)}
     assert search["command"].startswith("python benchmarks/search.py --dataset digits")
+    assert str(tmp_path) not in search["command"]
     assert search["environment"]["keras"] == keras.__version__
     # under so short a retraining nothing may be cheap, so the next step gets its own finding
     search["best"] = {"shrink": {"options": {"factor": 0.8}}}
@@ -91,6 +92,7 @@ def test_search_and_comparison_and_table(few, tmp_path, monkeypatch):
     load("run_compare").main([*own, "--tasks", "mislabelled", "--seeds", "1"])
     result = json.loads((tmp_path / "compare_digits_mislabelled.json").read_text())
     assert result["benchmark"] == "compare"
+    assert str(tmp_path) not in result["command"]
     names = {row["name"] for row in result["rows"]}
     assert names == {"do_nothing", "retrain", "shrink", "shrink (searched)", "broken"}
 
@@ -115,11 +117,31 @@ def test_search_and_comparison_and_table(few, tmp_path, monkeypatch):
     assert tables.compare_tables("cnn").startswith("Not run yet: ")
 
 
-def test_shortened_runs_are_no_committed_results(capsys):
-    for name, own in (("run_compare", []), ("search", ["--task", "random"])):
-        with pytest.raises(SystemExit):
-            load(name).main([*SHORT, *own])
-        assert "no committed result" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        *(("run_compare", name, "1") for name in ("seeds", "references", "epochs", "limit")),
+        *(("search", name, "2") for name in ("trials", "references", "epochs", "limit")),
+        *((name, "methods", "finetune") for name in ("run_compare", "search")),
+    ],
+)
+def test_smaller_runs_are_no_committed_results(name, option, value, capsys, monkeypatch):
+    monkeypatch.setattr(startup, "start", lambda: pytest.fail("it has started"))
+    task = ["--task", "random"] if name == "search" else []
+    with pytest.raises(SystemExit):
+        load(name).main(["--dataset", "digits", *task, f"--{option}", value])
+    assert f"error: --{option}: --results FOLDER is wanted too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["run_compare", "search"])
+def test_whole_runs_are_committed_results(name, monkeypatch):
+    def start():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(startup, "start", start)
+    more = ["--task", "random", "--trials", "30"] if name == "search" else ["--seeds", "4"]
+    with pytest.raises(KeyboardInterrupt):
+        load(name).main(["--dataset", "digits", *more])
 
 
 def test_search_stays_off_the_seeds_of_the_tables(capsys):

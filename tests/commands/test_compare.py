@@ -53,7 +53,7 @@ def test_compare_gets_its_options(tmp_path, monkeypatch, started, capsys):
     assert noted == (
         "tfunlearn compare --task backdoor --dataset cifar10 --methods finetune,vision_confuser "
         "--seeds 2 --references 4 --limit 90 --epochs 7 --set finetune.epochs=3 "
-        f"vision_confuser.stddev=0.5 --searched {found}"
+        f"vision_confuser.stddev=0.5 --searched {found.name}"
     )
     assert capsys.readouterr().out.endswith("report.html and report.json\n")
 

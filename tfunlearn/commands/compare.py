@@ -146,4 +146,6 @@ def _command(args: argparse.Namespace) -> str:
         value = getattr(args, name)
         parts += [] if value is None else [f"--{name}", str(value)]
     parts += ["--set", *args.set] if args.set else []
-    return shlex.join(parts + (["--searched", str(args.searched)] if args.searched else []))
+    return shlex.join(
+        parts + (["--searched", pathlib.Path(args.searched).name] if args.searched else [])
+    )
