@@ -1,4 +1,4 @@
-"""The demonstration: forget digits in two ways, with every method, beside retrained models."""
+"""The demonstration: forget digits in two ways, by several methods, beside retrained models."""
 
 import dataclasses
 import time
@@ -20,7 +20,7 @@ BATCH_SIZE = 32
 TRAINING_EPOCHS = 20
 FORGOTTEN_CLASS = 3
 REFERENCES = ("retrained", "retrained again")
-SHOWN = ("finetune", "vision_confuser")
+SHOWN = ("finetune", "vision_confuser", "neggrad_plus", "salun", "ssd")
 
 
 @dataclass
@@ -58,7 +58,7 @@ def demo(
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
 ) -> dict[str, AuditReport]:
-    """Trains on digits, forgets two ways with every method, audits, and writes what it found.
+    """Trains on digits, forgets two ways by several methods, audits, and writes what it found.
 
     A small network learns few enough digits to know them by heart. Then a random share of them,
     and one whole digit, are forgotten by several methods, and each result is set beside two models
