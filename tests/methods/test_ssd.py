@@ -152,7 +152,7 @@ def test_against_all_data_a_tenth_can_never_be_selected_at_ten(net, split):
     x = np.random.default_rng(1).normal(size=(40, 2, 2, 1)).astype("float32")
     tenth = data.by_index(x, np.arange(40) % 3, forget=[0, 3, 6, 9], test=split.test)
     kwargs = {"against": "full", "relative": False}
-    with pytest.raises(ValueError, match=r"changed no weight.*largest ratio.*Received: 10.0"):
+    with pytest.raises(ValueError, match=r"changed no weight.*largest ratio.*threshold of 10"):
         methods.ssd(net, tenth, **kwargs)
 
 
@@ -187,7 +187,7 @@ def test_frozen_weights_and_statistics_stay(split):
         ("ssd", {"bound": 0.0}, "bound: expected a number above 0"),
         ("ssd", {"per": "class"}, "per: expected 'batch' or 'example'"),
         ("ssd", {"against": "test"}, "against: expected 'retain' or 'full'"),
-        ("ssd", {"selection": 1e9}, "selection: the dampening changed no weight"),
+        ("ssd", {"selection": 1e9}, "dampening: it changed no weight.*threshold of 1e.09"),
         ("lfssd", {"selection": np.nan}, "selection: expected a number of at least 0"),
         ("assd", {"percentile": 101.0}, r"percentile: expected a number in \[0, 100\]"),
         ("assd", {"floor": 1.5}, r"floor: expected a number in \[0, 1\]"),

@@ -114,9 +114,9 @@ def dampen(
     if not moved:
         largest = float(max(ratios(forget, others), default=0.0))
         raise ValueError(
-            "selection: the dampening changed no weight. Expected: below the largest ratio of "
-            f"importances, {largest:.3g}, and factors below 1. "
-            f"Received: {selection!r}."
+            "dampening: it changed no weight. Expected: a threshold below the largest ratio of "
+            f"importances, {largest:.3g}, and factors below 1. Received: a threshold of "
+            f"{selection:.3g}, dampening={dampening!r}, and factors from {low:g} to {high:g}."
         )
     return training.finish(student, model)
 
