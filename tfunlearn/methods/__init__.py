@@ -31,6 +31,7 @@ from tfunlearn.methods.retrain import retrain
 from tfunlearn.methods.rni import rni
 from tfunlearn.methods.salun import salun
 from tfunlearn.methods.scrub import SCRUB, scrub
+from tfunlearn.methods.sfr_on import AdaptiveAscent, sfr_on
 from tfunlearn.methods.ssd import ssd
 from tfunlearn.methods.svd_class import svd_class
 from tfunlearn.methods.unlearner import Unlearner
@@ -68,6 +69,13 @@ _TABLE = {
             needs="TensorFlow or JAX",
         ),
         Method(neggrad_plus, _BOTH, "both", "epochs x retain, with as many forget batches"),
+        Method(
+            sfr_on,
+            _BOTH,
+            "both",
+            "epochs x retain, a forget batch to every fifth of retain, and 1 gradient of both",
+            idle={"learning_rate": 0.0, "forget_rate": 0.0},
+        ),
         Method(random_labels, _BOTH, "both", "epochs x forget and retain"),
         Method(l1_sparse, _RETAIN, "both", "epochs x retain", idle={"learning_rate": 0.0}),
         Method(
@@ -190,6 +198,7 @@ __all__ = [
     "DELETE",
     "PRMQ",
     "SCRUB",
+    "AdaptiveAscent",
     "BadTeacher",
     "CertifiedHead",
     "GradientAscent",
@@ -228,6 +237,7 @@ __all__ = [
     "rni",
     "salun",
     "scrub",
+    "sfr_on",
     "ssd",
     "svd_class",
     "table",
