@@ -97,6 +97,42 @@ def test_a_layer_with_weights_and_layers_of_its_own():
     assert [layer.name for layer in last_layers(model, 1)] == [model.layers[-1].name]
 
 
+class HeadFirst(keras.Model):
+    """Names its head before the body, and runs it after."""
+
+    def __init__(self, order=("head", "stem"), **options):
+        super().__init__(**options)
+        self.order = order
+        for name in order:
+            setattr(self, name, layers.Dense({"head": 3, "stem": 4}[name], name=name))
+        self.flat = layers.Flatten()
+
+    def call(self, x):
+        return self.head(self.stem(self.flat(x)))
+
+    def get_config(self):
+        return {**super().get_config(), "order": self.order}
+
+
+@pytest.mark.parametrize("method", [methods.cf_k, methods.eu_k, methods.rni])
+def test_layers_named_in_another_order_than_they_run_are_refused(split, method):
+    model = HeadFirst()
+    model(split.retain[0])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="Received: stem named last, but head run last"):
+        method(model, split, epochs=1)
+    assert len(last_layers(model, 2)) == 2  # all of them, in whatever order
+
+
+def test_a_subclassed_model_in_order(split):
+    model = HeadFirst(("stem", "head"))
+    model(split.retain[0])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    result = methods.cf_k(model, split, epochs=1)
+    assert np.array_equal(result.stem.kernel, model.stem.kernel)
+    assert not np.array_equal(result.head.kernel, model.head.kernel)
+
+
 @BOTH
 def test_frozen_layers_do_not_count(deep, split, method):
     deep.get_layer("stem").trainable = False

@@ -1,5 +1,6 @@
 """Class forgetting by projection against the paper's formulas in NumPy, layer by layer."""
 
+import importlib
 import itertools
 
 import keras
@@ -11,6 +12,7 @@ from tfunlearn.data import by_class, by_index
 from tfunlearn.models.seeding import seeded
 
 layers = keras.layers
+svd_class = importlib.import_module("tfunlearn.methods.svd_class")
 
 
 @pytest.fixture
@@ -130,6 +132,23 @@ def test_a_layer_that_runs_twice_counts_all_its_inputs(classes):
         rows.append(np.concatenate([flat, once.predict(x, verbose=0)]))
     want = _projection(*rows, 100.0, 10.0) @ model.get_weights()[0]
     np.testing.assert_allclose(result.get_weights()[0], want, atol=1e-4)
+
+
+def test_inputs_are_taken_in_blocks(classes, monkeypatch):
+    model = _net(layers.Conv2D(4, 3, padding="same"), layers.DepthwiseConv2D(2))
+    whole, sizes, rows = methods.svd_class(model, classes), [], svd_class._rows
+
+    def noted(layer, x):
+        sizes.append(rows(layer, x).size)
+        return rows(layer, x)
+
+    limit = 3 * 25 * 9 * 2  # three examples of the first layer
+    monkeypatch.setattr(svd_class, "_VALUES", limit)
+    monkeypatch.setattr(svd_class, "_rows", noted)
+    parts = methods.svd_class(model, classes)
+    assert max(sizes) == limit
+    for one, other in zip(whole.get_weights(), parts.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_part_of_a_class_is_refused():

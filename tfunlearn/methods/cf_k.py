@@ -9,6 +9,8 @@ import numpy as np
 from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
+from tfunlearn.models.copying import example_batch
+from tfunlearn.models.listening import listening
 
 Layer = keras.layers.Layer
 
@@ -52,8 +54,9 @@ def cf_k(
         last layers alone.
 
     Raises:
-        ValueError: if ``k`` is below 1 or more than there are layers, there is no loss or no
-            optimizer, or model and split do not fit together.
+        ValueError: if ``k`` is below 1 or more than there are layers, the order of the layers
+            cannot be told, there is no loss or no optimizer, or model and split do not fit
+            together.
         RuntimeError: if the training changed nothing or diverged.
 
     Reference: Goel et al., 2022, "Towards Adversarial Evaluation of Inexact Machine Unlearning",
@@ -79,9 +82,11 @@ def last_layers(model: keras.Model, k: int) -> list[Layer]:
         k: layers, counted as in ``cf_k``.
 
     Raises:
-        ValueError: if ``k`` is below 1 or more than there are layers that train.
+        ValueError: if ``k`` is below 1 or more than there are layers that train, or the layers
+            named last are not those that run last.
     """
     blocks: list[list[Layer]] = []
+    kernels: list[Layer] = []
     first: list[Layer] = []  # what comes before any kernel goes with the first one
     for layer in models.iter_layers(model):
         own = [weight for weight in own_weights(layer) if weight.trainable]
@@ -89,6 +94,7 @@ def last_layers(model: keras.Model, k: int) -> list[Layer]:
             continue
         if any(len(weight.shape) > 1 for weight in own):
             blocks.append([])
+            kernels.append(layer)
         (blocks[-1] if blocks else first).append(layer)
     blocks[:1] = [first + block for block in blocks[:1]]
     if not isinstance(k, int | np.integer) or not 1 <= k <= len(blocks):
@@ -96,7 +102,34 @@ def last_layers(model: keras.Model, k: int) -> list[Layer]:
             f"k: expected a whole number from 1 to {len(blocks)}, the layers with kernels that "
             f"train. Received: {k!r}."
         )
+    _check_order(model, kernels, int(k))
     return [layer for block in blocks[-int(k) :] for layer in block]
+
+
+def _check_order(model: keras.Model, kernels: list[Layer], k: int) -> None:
+    """Raises if a model with Python code of its own runs other layers last than it names last."""
+    inside = [
+        part for part in models.iter_layers(model) if any(True for _ in models.iter_layers(part))
+    ]
+    if all(getattr(part, "outputs", None) for part in (model, *inside)):
+        return  # a graph, which says the order itself
+    ran: dict[int, Layer] = {}
+
+    def note(layer: Layer, x: Any) -> None:
+        ran.pop(id(layer), None)
+        ran[id(layer)] = layer
+
+    with listening(kernels, note):
+        model(example_batch(model), training=False)
+    seen = [layer for layer in kernels[-k:] if id(layer) in ran]
+    last = list(ran.values())[-max(1, len(seen)) :]
+    if {id(layer) for layer in seen} != {id(layer) for layer in last}:
+        named = ", ".join(layer.name for layer in kernels[-k:])
+        raise ValueError(
+            "k: the last layers of this model cannot be told. Expected: attributes in the order "
+            f"in which call uses them. Received: {named} named last, but "
+            f"{', '.join(layer.name for layer in last)} run last."
+        )
 
 
 def freeze_others(model: keras.Model, kept: list[Layer]) -> None:

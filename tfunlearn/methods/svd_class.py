@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -11,9 +10,11 @@ import numpy as np
 from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
+from tfunlearn.models.listening import listening
 
 Layer = keras.layers.Layer
 _KINDS = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_VALUES = 2**25  # of a layer's inputs at once, 256 MB, or those of one example
 
 
 def svd_class(
@@ -114,14 +115,14 @@ def _spectra(
     factors: dict[int, np.ndarray] = {}
 
     def note(layer: Layer, x: Any) -> None:
-        rows = _rows(layer, keras.ops.convert_to_numpy(x).astype("float64"))
-        known = factors.get(id(layer))
-        rows = rows if known is None else np.concatenate([known, rows], axis=1)
-        if rows.shape[1] > rows.shape[2]:  # the triangular factor has the same U and s
-            rows = np.linalg.qr(rows, mode="r")
-        factors[id(layer)] = rows
+        for block in _blocks(layer, keras.ops.convert_to_numpy(x)):
+            rows, known = _rows(layer, block), factors.get(id(layer))
+            rows = rows if known is None else np.concatenate([known, rows], axis=1)
+            if rows.shape[1] > rows.shape[2]:  # the triangular factor has the same U and s
+                rows = np.linalg.qr(rows, mode="r")
+            factors[id(layer)] = rows
 
-    with _listening(layers, note):
+    with listening(layers, note):
         for x in inputs:
             model(x, training=False)
     absent = [layer.name for layer in layers if id(layer) not in factors]
@@ -136,26 +137,12 @@ def _spectra(
     return spectra
 
 
-@contextmanager
-def _listening(layers: list[Layer], note: Any) -> Iterator[None]:
-    """Hands every input of some layers to a function, wherever they are nested."""
-
-    def wrap(layer: Layer) -> Any:
-        call = layer.call
-
-        def listened(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            note(layer, inputs)
-            return call(inputs, *args, **kwargs)
-
-        return listened
-
-    for layer in layers:
-        layer.call = wrap(layer)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.call
+def _blocks(layer: Layer, x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields parts of a batch whose rows are few enough to hold at once."""
+    taps = 1 if isinstance(layer, keras.layers.Dense) else math.prod(layer.kernel_size)
+    size = max(1, _VALUES // (taps * math.prod(x.shape[1:])))
+    for start in range(0, len(x), size):
+        yield x[start : start + size].astype("float64")
 
 
 def _rows(layer: Layer, x: np.ndarray) -> np.ndarray:
