@@ -82,7 +82,7 @@ def test_nothing_to_transpose_is_an_error(convolution):
 
 
 def test_a_model_without_convolutions_is_refused(dropout_net, split):
-    with pytest.raises(ValueError, match=r"layers: .* matches no layer.*Dense"):
+    with pytest.raises(ValueError, match="model: expected a two-dimensional convolution"):
         methods.ct(dropout_net, split, epochs=1)
 
 

@@ -100,7 +100,8 @@ def transpose_kernels(
         1 x 1 and symmetric kernels, frozen layers.
 
     Raises:
-        ValueError: if no layer matches, a kernel is not square, or nothing was changed.
+        ValueError: if there is no convolution, no layer matches, a kernel is not square, or
+            nothing was changed.
 
     Example:
         >>> from tfunlearn import methods, models
@@ -108,6 +109,8 @@ def transpose_kernels(
         >>> changed[0], len(changed), same
         ('stem', 3, [])
     """
+    if not any(isinstance(layer, CONVOLUTIONS) for layer in models.iter_layers(model)):
+        raise ValueError("model: expected a two-dimensional convolution. Received: none.")
     kernels = {
         layer: [weight for weight in layer.trainable_weights if len(weight.shape) == 4]
         for layer in select_layers(model, layers)

@@ -4,6 +4,7 @@
 difference of any weight; see ``workers``. METHOD is a name, or ``module:function``.
 """
 
+import functools
 import importlib
 from typing import Any
 
@@ -23,13 +24,23 @@ def replica_gap(
         options: its arguments.
         scope: what it is made for, as in ``methods.Method``.
     """
-    import tensorflow as tf
-
     method = Method(function, frozenset(), scope, "")
     one = run(method, original("plain"), **options)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with _two_replicas().scope():
         two = run(method, original("plain"), **options)
     return weight_gap(one, two)
+
+
+@functools.cache
+def _two_replicas() -> Any:
+    """Returns the one strategy of this process.
+
+    Each counts its reductions from the same number, and TensorFlow remembers their shapes, so that
+    a second strategy could not train another choice of weights.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def gap_of(request: list[Any]) -> float:
