@@ -38,7 +38,9 @@ def test_equals_the_formula(net, split, by_hand, others):
 
 
 @pytest.mark.parametrize(
-    "optimizer", [keras.optimizers.Adam(0.1), keras.optimizers.SGD(0.1, momentum=0.9)], ids=str
+    "optimizer",
+    [keras.optimizers.Adam(0.1), keras.optimizers.SGD(0.1, momentum=0.9)],
+    ids=["Adam", "SGD"],
 )
 def test_it_is_the_update_that_is_scaled(net, split, optimizer):
     """Adam divides a gradient by its own size, so that scaling the gradient would do nothing."""
