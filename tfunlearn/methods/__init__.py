@@ -8,6 +8,8 @@ import keras
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.assd import assd
 from tfunlearn.methods.bad_teacher import BadTeacher, bad_teacher
+from tfunlearn.methods.boundary_expand import boundary_expand
+from tfunlearn.methods.boundary_shrink import boundary_shrink
 from tfunlearn.methods.bounds import StopAtLevel
 from tfunlearn.methods.certified_last_layer import CertifiedHead, certified_last_layer
 from tfunlearn.methods.cf_k import cf_k
@@ -35,6 +37,7 @@ from tfunlearn.methods.sfr_on import AdaptiveAscent, sfr_on
 from tfunlearn.methods.ssd import ssd
 from tfunlearn.methods.svd_class import svd_class
 from tfunlearn.methods.unlearner import Unlearner
+from tfunlearn.methods.unsir import unsir
 from tfunlearn.methods.vision_confuser import vision_confuser
 
 _FORGET = frozenset({"forget"})
@@ -68,6 +71,20 @@ _TABLE = {
             "epochs x forget, backwards twice, until it stops",
             needs="TensorFlow or JAX",
         ),
+        Method(
+            boundary_shrink,
+            _FORGET,
+            "class",
+            "epochs x forget, and 1 gradient of its inputs, until it stops",
+            needs="TensorFlow or JAX",
+        ),
+        Method(
+            boundary_expand,
+            _FORGET,
+            "class",
+            "epochs x forget, until it stops",
+            needs="a Dense head",
+        ),
         Method(neggrad_plus, _BOTH, "both", "epochs x retain, with as many forget batches"),
         Method(
             sfr_on,
@@ -75,6 +92,13 @@ _TABLE = {
             "both",
             "epochs x retain, a forget batch to every fifth of retain, and 1 gradient of both",
             idle={"learning_rate": 0.0, "forget_rate": 0.0},
+        ),
+        Method(
+            unsir,
+            _BOTH,
+            "class",
+            "(epochs + 2) x a sample of retain; of forget the labels alone",
+            needs="TensorFlow or JAX",
         ),
         Method(random_labels, _BOTH, "both", "epochs x forget and retain"),
         Method(l1_sparse, _RETAIN, "both", "epochs x retain", idle={"learning_rate": 0.0}),
@@ -211,6 +235,8 @@ __all__ = [
     "Unlearning",
     "assd",
     "bad_teacher",
+    "boundary_expand",
+    "boundary_shrink",
     "certified_last_layer",
     "cf_k",
     "ct",
@@ -243,6 +269,7 @@ __all__ = [
     "table",
     "transpose_kernels",
     "unlearn",
+    "unsir",
     "vision_confuser",
 ]
 
