@@ -236,6 +236,8 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
+        # also where the tests run in the background of a shell, which ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stdout:
         if line.startswith("Forget"):

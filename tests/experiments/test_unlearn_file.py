@@ -529,6 +529,8 @@ def test_ctrl_c_in_a_process_of_its_own(task):
         stderr=subprocess.PIPE,
         text=True,
         cwd=task,
+        # also where the tests run in the background of a shell, which ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stdout:
         if line.startswith("Forgotten share"):
