@@ -364,6 +364,9 @@ def test_named_batches_are_the_same_batches(monkeypatch, backend):
         assert set(x) == set(y) == {"forget"}
         np.testing.assert_array_equal(x["forget"], wanted_x)
         np.testing.assert_array_equal(y["forget"], wanted_y)
+    other = data.batches(split, "forget", batch_size=4, named="validation")
+    x, y = next(iter(other))
+    assert set(x) == set(y) == {"validation"}
 
 
 @pytest.mark.parametrize("role", ["forget", "retain", "test"])

@@ -120,6 +120,13 @@ def test_learning_rate_falls_before_the_named_epochs(linear, split):
     assert rates[-1] == pytest.approx(0.5)
 
 
+def test_an_optimizer_with_a_schedule_of_its_own(linear, split):
+    falling = keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.9))
+    run(linear, split, 1, optimizer=falling)
+    with pytest.raises(ValueError, match=r"optimizer: .*constant learning rate.*ExponentialDecay"):
+        run(linear, split, 1, optimizer=falling, decay_epochs=(3,))
+
+
 def test_rewind_goes_back_to_the_closest_epoch(linear, split):
     split = split.relabelled("forget", linear.predict(split.forget[0], verbose=0).argmax(-1))
     kept = []

@@ -18,7 +18,7 @@ def batches(
     batch_size: int = 128,
     shuffle: bool = False,
     seed: int = 0,
-    named: bool = False,
+    named: bool | str = False,
 ) -> Any:
     """Returns a role as something ``model.fit``, ``evaluate`` and ``predict`` take.
 
@@ -33,7 +33,8 @@ def batches(
         batch_size: examples a batch.
         shuffle: another order at each epoch.
         seed: seed of the orders.
-        named: give ``({role: x}, {role: y})``, as ``pairs`` does for two roles.
+        named: give ``({role: x}, {role: y})``, as ``pairs`` does for two roles; a text to give them
+            under the name of another role.
 
     Returns:
         Batches ``(x, y)``.
@@ -41,12 +42,13 @@ def batches(
     Raises:
         ValueError: as ``split.dataset``.
     """
+    name = named if isinstance(named, str) else role
     if split.source(role).is_stream or keras.backend.backend() == "tensorflow":
         stream = split.dataset(role, batch_size=batch_size, shuffle=shuffle, seed=seed)
-        return stream.map(lambda x, y: ({role: x}, {role: y})) if named else stream
+        return stream.map(lambda x, y: ({name: x}, {name: y})) if named else stream
     split.check(role, batch_size, seed)
     rows = ArrayBatches(split, role, batch_size, shuffle, seed)
-    return NamedBatches({role: rows}) if named else rows
+    return NamedBatches({name: rows}) if named else rows
 
 
 def pairs(

@@ -10,6 +10,7 @@ from tfunlearn import training
 from tfunlearn.data import ForgetSplit, pairs
 from tfunlearn.losses import kl_divergence
 from tfunlearn.methods.checks import check, check_fraction, check_positive
+from tfunlearn.methods.rates import adam_unless_given
 from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.models import logits_model, num_classes, reinitialized
 
@@ -147,7 +148,7 @@ def bad_teacher(
         frozen_statistics=frozen_statistics,
         seed=seed,
     )
-    rule = _rule(model, optimizer, learning_rate)
+    rule = adam_unless_given(model, optimizer, learning_rate)
     unlearner.compile(rule, jit_compile=jit_compile)
     stream = pairs(split, batch_size, max(sizes, key=sizes.get), seed=seed)
     training.fit(unlearner, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)
@@ -157,10 +158,3 @@ def bad_teacher(
 def _sample(size: int, fraction: float, seed: int) -> np.ndarray:
     """Returns positions of a share of ``size`` examples, at least one."""
     return np.random.default_rng([seed, 1]).permutation(size)[: max(1, round(fraction * size))]
-
-
-def _rule(model: keras.Model, optimizer: Any, rate: float | None) -> keras.optimizers.Optimizer:
-    """Returns a fresh optimizer: Adam unless another is given."""
-    if optimizer is None:
-        return keras.optimizers.Adam(1e-3 if rate is None else rate)
-    return training.optimizer_like(model, optimizer=optimizer, learning_rate=rate)

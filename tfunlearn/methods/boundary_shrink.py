@@ -13,7 +13,7 @@ from tfunlearn.losses import cross_entropy
 from tfunlearn.methods.bounds import stopping
 from tfunlearn.methods.cf_k import freeze_others, last_layers, own_weights
 from tfunlearn.methods.checks import check, check_positive
-from tfunlearn.methods.random_labels import Descent
+from tfunlearn.methods.descent import Descent
 
 
 def boundary_shrink(

@@ -10,7 +10,7 @@ from keras import ops
 from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
-from tfunlearn.methods.random_labels import Descent
+from tfunlearn.methods.descent import Descent
 from tfunlearn.methods.rates import constant_rate, rate_of
 
 RATES = (0.1, 0.3, 1.0)  # of the original's learning rate

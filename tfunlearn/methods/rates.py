@@ -43,6 +43,29 @@ def constant_rate(
     return learning_rate
 
 
+def adam_unless_given(
+    model: keras.Model,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    *,
+    default: float = 1e-3,
+) -> keras.optimizers.Optimizer:
+    """Returns a fresh optimizer: a copy of the given one, or Adam, whatever the model's own is.
+
+    Args:
+        model: the original.
+        optimizer: the optimizer that was asked for, if any.
+        learning_rate: learning rate of Adam.
+        default: its learning rate, where none was asked for.
+
+    Raises:
+        ValueError: if both an optimizer and a learning rate are given.
+    """
+    if optimizer is None:
+        return keras.optimizers.Adam(default if learning_rate is None else learning_rate)
+    return training.optimizer_like(model, optimizer=optimizer, learning_rate=learning_rate)
+
+
 def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
     """Returns an optimizer's present learning rate, also where it is mirrored over replicas.
 

@@ -9,7 +9,7 @@ import numpy as np
 from tfunlearn import gradients, losses, masking, models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
-from tfunlearn.methods.random_labels import Descent
+from tfunlearn.methods.descent import Descent
 
 
 def salun(

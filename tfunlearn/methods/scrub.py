@@ -11,6 +11,7 @@ from tfunlearn.callbacks import Rewind
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.losses import cross_entropy, kl_divergence
 from tfunlearn.methods.checks import check, check_not_negative, check_positive
+from tfunlearn.methods.rates import constant_rate
 from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.models import logits_model
 
@@ -159,6 +160,8 @@ def scrub(
         seed=seed,
     )
     rate = {"optimizer": optimizer, "learning_rate": learning_rate, "scale": SCALE}
+    if decay_epochs:
+        rate["learning_rate"] = constant_rate(model, **rate)
     unlearner.compile(training.optimizer_like(model, **rate), jit_compile=jit_compile)
     streams = {
         role: batches(split, role, batch_size=size, shuffle=True, seed=seed, named=True)

@@ -14,8 +14,8 @@ from tfunlearn.data import ForgetSplit, pairs
 from tfunlearn.losses import cross_entropy
 from tfunlearn.methods.bounds import ceiling_of
 from tfunlearn.methods.checks import check, check_fraction, check_not_negative, check_positive
+from tfunlearn.methods.descent import Descent
 from tfunlearn.methods.importance import importances
-from tfunlearn.methods.random_labels import Descent
 from tfunlearn.methods.unlearner import Unlearner
 
 _SMALL = 1e-15  # on both sides of the ratio, so that a weight without gradients has ratio 1

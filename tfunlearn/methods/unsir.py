@@ -11,7 +11,7 @@ from tfunlearn import gradients, models, training
 from tfunlearn.data import ForgetSplit, batches, pairs
 from tfunlearn.losses import cross_entropy
 from tfunlearn.methods.checks import check, check_fraction, check_positive
-from tfunlearn.methods.random_labels import Descent
+from tfunlearn.methods.descent import Descent
 
 
 class ImpairRepair(Descent):

@@ -1,6 +1,6 @@
 """Training in place, guarded: a training that changes nothing or diverges is an error."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -50,7 +50,7 @@ def fit(
 
 def fit_passes(
     model: keras.Model,
-    passes: Callable[[int], Sequence[Any]],
+    passes: Callable[[int], Iterable[Any]],
     *,
     epochs: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -63,7 +63,9 @@ def fit_passes(
 
     Args:
         model: a compiled model.
-        passes: function of the epoch, from 0, that returns the batches of each pass.
+        passes: function of the epoch, from 0, that returns, or yields one after the other, the
+            batches of each pass, or a pair of another compiled model that shares the weights, and
+            the batches that it is trained on.
         epochs: epochs, at least 1.
         callbacks: Keras callbacks.
         verbose: as in ``model.fit``.
@@ -78,8 +80,9 @@ def fit_passes(
 
     def epoch_logs(epoch: int) -> Logs:
         logs: Logs = {}
-        for batches in passes(epoch):
-            history = model.fit(batches, shuffle=False, verbose=verbose).history
+        for one in passes(epoch):
+            trained, batches = one if isinstance(one, tuple) else (model, one)
+            history = trained.fit(batches, shuffle=False, verbose=verbose).history
             logs.update({name: values[-1] for name, values in history.items()})
         return logs
 
