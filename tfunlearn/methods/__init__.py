@@ -16,6 +16,7 @@ from tfunlearn.methods.cf_k import cf_k
 from tfunlearn.methods.ct import ct, transpose_kernels
 from tfunlearn.methods.delete import DELETE, delete
 from tfunlearn.methods.eu_k import eu_k
+from tfunlearn.methods.fcs import FCS, fcs
 from tfunlearn.methods.finetune import finetune
 from tfunlearn.methods.fisher_forgetting import fisher_forgetting
 from tfunlearn.methods.gradient_ascent import GradientAscent, gradient_ascent
@@ -36,6 +37,7 @@ from tfunlearn.methods.scrub import SCRUB, scrub
 from tfunlearn.methods.sfr_on import AdaptiveAscent, sfr_on
 from tfunlearn.methods.ssd import ssd
 from tfunlearn.methods.svd_class import svd_class
+from tfunlearn.methods.uam import uam
 from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.methods.unsir import unsir
 from tfunlearn.methods.vision_confuser import vision_confuser
@@ -101,6 +103,7 @@ _TABLE = {
             needs="TensorFlow or JAX",
         ),
         Method(random_labels, _BOTH, "both", "epochs x forget and retain"),
+        Method(uam, _BOTH, "both", "epochs x retain, with as many forget batches"),
         Method(l1_sparse, _RETAIN, "both", "epochs x retain", idle={"learning_rate": 0.0}),
         Method(
             rni,
@@ -208,6 +211,12 @@ _TABLE = {
             idle={"alpha": 0.0},
         ),
         Method(
+            fcs,
+            frozenset({"forget", "retain"}),
+            "both",
+            "epochs x retain and twice forget",
+        ),
+        Method(
             certified_last_layer,
             frozenset({"forget", "retain"}),
             "both",
@@ -220,6 +229,7 @@ _TABLE = {
 
 __all__ = [
     "DELETE",
+    "FCS",
     "PRMQ",
     "SCRUB",
     "AdaptiveAscent",
@@ -243,6 +253,7 @@ __all__ = [
     "delete",
     "describe",
     "eu_k",
+    "fcs",
     "finetune",
     "fisher_forgetting",
     "get",
@@ -268,6 +279,7 @@ __all__ = [
     "svd_class",
     "table",
     "transpose_kernels",
+    "uam",
     "unlearn",
     "unsir",
     "vision_confuser",
