@@ -3,7 +3,14 @@
 import os
 import pathlib
 
+import keras
 import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Every test starts from the same random numbers, whatever ran before it in its process."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture

@@ -89,8 +89,8 @@ def test_the_true_sensitivity_falls_beside_the_others(split):
         return true - np.mean(others)
 
     model = deep()
-    result = methods.mu_mis(model, split, **{**ONE, "epochs": 20})
-    assert gap(result) < gap(model) - 0.01
+    result = methods.mu_mis(model, split, **{**ONE, "epochs": 20, "learning_rate": 0.1})
+    assert gap(result) < gap(model) - 0.05
 
 
 def test_a_learning_rate_of_zero_changes_nothing(net, split):
