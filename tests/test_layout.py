@@ -13,6 +13,7 @@ PACKAGE = pathlib.Path(tfunlearn.__file__).parent
 ORDER = [
     {"_version", "seeds"},
     {"data", "models", "metrics"},
+    {"attacks"},
     {"losses", "callbacks", "masking", "gradients"},
     {"training"},
     {"methods"},

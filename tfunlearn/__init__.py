@@ -14,6 +14,7 @@ from tfunlearn._version import __version__
 
 if TYPE_CHECKING:
     from tfunlearn import (
+        attacks,
         audit,
         callbacks,
         data,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tfunlearn.methods import unlearn
 
 _NAMESPACES = (
+    "attacks",
     "audit",
     "callbacks",
     "data",
@@ -45,6 +47,7 @@ _NAMES = {"ForgetSplit": "tfunlearn.data", "unlearn": "tfunlearn.methods"}
 __all__ = [
     "ForgetSplit",
     "__version__",
+    "attacks",
     "audit",
     "callbacks",
     "data",

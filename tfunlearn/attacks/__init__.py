@@ -1,0 +1,3 @@
+"""Membership attacks: arrays in, evidence with intervals out."""
+
+__all__: list[str] = []
