@@ -11,7 +11,7 @@ from tfunlearn import gradients, models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.losses import cross_entropy
 from tfunlearn.methods.bounds import stopping
-from tfunlearn.methods.cf_k import freeze_others, last_layers, own_weights
+from tfunlearn.methods.cf_k import freeze_others, kernel_layers, last_layers
 from tfunlearn.methods.checks import check, check_positive
 from tfunlearn.methods.descent import Descent
 
@@ -118,12 +118,7 @@ def train_last(student: keras.Model, k: int | None) -> None:
     if k is None:
         return
     check_positive(k=k)
-    kernels = [
-        layer
-        for layer in models.iter_layers(student)
-        if any(weight.trainable and len(weight.shape) > 1 for weight in own_weights(layer))
-    ]
-    if k < len(kernels):
+    if k < len(kernel_layers(student)):
         freeze_others(student, last_layers(student, k))
 
 

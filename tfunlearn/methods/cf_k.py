@@ -114,13 +114,9 @@ def _check_order(model: keras.Model, kernels: list[Layer], k: int) -> None:
     if all(getattr(part, "outputs", None) for part in (model, *inside)):
         return  # a graph, which says the order itself
     ran: dict[int, Layer] = {}
-
-    def note(layer: Layer, x: Any) -> None:
+    for layer in _runs(model, kernels):
         ran.pop(id(layer), None)
         ran[id(layer)] = layer
-
-    with listening(kernels, note):
-        model(example_batch(model), training=False)
     seen = [layer for layer in kernels[-k:] if id(layer) in ran]
     last = list(ran.values())[-max(1, len(seen)) :]
     if {id(layer) for layer in seen} != {id(layer) for layer in last}:
@@ -130,6 +126,60 @@ def _check_order(model: keras.Model, kernels: list[Layer], k: int) -> None:
             f"in which call uses them. Received: {named} named last, but "
             f"{', '.join(layer.name for layer in last)} run last."
         )
+
+
+def _runs(model: keras.Model, layers: list[Layer]) -> list[Layer]:
+    """Returns some layers of a model in the order in which it runs them."""
+    order: list[Layer] = []
+    with listening(layers, lambda layer, x: order.append(layer)):
+        model(example_batch(model), training=False)
+    return order
+
+
+def first_layer(model: keras.Model) -> Layer:
+    """Returns the layer with a kernel that runs first, of those that train.
+
+    Args:
+        model: the model.
+
+    Raises:
+        ValueError: if no layer has a kernel that is not frozen.
+    """
+    kernels = kernel_layers(model)
+    if not kernels:
+        raise ValueError(
+            "model: expected a layer with a kernel that is not frozen. Received: none."
+        )
+    return next(iter(_runs(model, kernels)), kernels[0])
+
+
+def kernel_layers(model: keras.Model) -> list[Layer]:
+    """Returns the layers with a kernel of their own that trains, at any depth.
+
+    Args:
+        model: the model.
+    """
+    return [
+        layer
+        for layer in models.iter_layers(model)
+        if any(weight.trainable and len(weight.shape) > 1 for weight in own_weights(layer))
+    ]
+
+
+def draw_anew(student: keras.Model, model: keras.Model, layers: list[Layer], seed: int) -> None:
+    """Gives some layers of a student the weights that a fresh model of that form has.
+
+    Args:
+        student: a copy of the original, changed in place.
+        model: the original.
+        layers: layers of the student.
+        seed: seed of the fresh weights.
+    """
+    drawn = {id(weight) for layer in layers for weight in own_weights(layer)}
+    fresh = models.reinitialized(model, seed=seed)
+    for old, new in zip(student.weights, fresh.weights, strict=True):
+        if id(old) in drawn:
+            old.assign(new)
 
 
 def freeze_others(model: keras.Model, kept: list[Layer]) -> None:

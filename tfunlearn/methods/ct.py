@@ -11,7 +11,7 @@ from tfunlearn import models, training
 from tfunlearn.callbacks import LayerFilter, select_layers
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.methods.checks import check
-from tfunlearn.methods.rates import constant_rate, rate_of
+from tfunlearn.methods.rates import constant_rate, half_cosine
 
 CONVOLUTIONS = (
     kinds.Conv2D,
@@ -78,10 +78,8 @@ def ct(
     student = models.copy(model, seed=seed)
     transpose_kernels(student, layers)
     recipe.compile(student, jit_compile=jit_compile)
-    fall = keras.optimizers.schedules.CosineDecay(rate_of(student.optimizer), epochs)
-    cosine = keras.callbacks.LearningRateScheduler(lambda epoch, _: float(fall(epoch)))
     stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed)
-    own = [cosine, *callbacks]
+    own = [half_cosine(epochs), *callbacks]
     training.fit(student, stream, epochs=epochs, callbacks=own, verbose=verbose)
     return training.finish(student, model)
 

@@ -7,7 +7,7 @@ import keras
 
 from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
-from tfunlearn.methods.cf_k import freeze_others, last_layers, own_weights
+from tfunlearn.methods.cf_k import draw_anew, freeze_others, last_layers
 from tfunlearn.methods.checks import check
 
 
@@ -64,11 +64,7 @@ def eu_k(
     student = models.copy(model, seed=seed)
     kept = last_layers(student, k)
     freeze_others(student, kept)
-    drawn = {id(weight) for layer in kept for weight in own_weights(layer)}
-    fresh = models.reinitialized(model, seed=seed)
-    for old, new in zip(student.weights, fresh.weights, strict=True):
-        if id(old) in drawn:
-            old.assign(new)
+    draw_anew(student, model, kept, seed)
     recipe.compile(student, jit_compile=jit_compile)
     stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed)
     training.fit(student, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)

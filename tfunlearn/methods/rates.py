@@ -1,5 +1,6 @@
 """Learning rates that a method changes from epoch to epoch, and so must know as numbers."""
 
+import math
 from typing import Any
 
 import keras
@@ -64,6 +65,23 @@ def adam_unless_given(
     if optimizer is None:
         return keras.optimizers.Adam(default if learning_rate is None else learning_rate)
     return training.optimizer_like(model, optimizer=optimizer, learning_rate=learning_rate)
+
+
+def half_cosine(epochs: int) -> keras.callbacks.Callback:
+    """Returns a callback that lowers the learning rate before each epoch, along a half cosine.
+
+    From the rate that the optimizer has before the first epoch, to 0 after the last one.
+
+    Args:
+        epochs: epochs of the training.
+    """
+    start: list[float] = []
+
+    def rate(epoch: int, current: float) -> float:
+        start.append(current)
+        return start[0] * 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
+
+    return keras.callbacks.LearningRateScheduler(rate)
 
 
 def rate_of(optimizer: keras.optimizers.Optimizer) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
-from tfunlearn.methods.cf_k import last_layers, own_weights
+from tfunlearn.methods.cf_k import draw_anew, last_layers
 from tfunlearn.methods.checks import check
 from tfunlearn.methods.rates import constant_rate, rate_of
 
@@ -85,7 +85,7 @@ def rni(
     rate = constant_rate(model, optimizer, learning_rate)
     recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=rate)
     student = models.copy(model, seed=seed)
-    _draw_head(student, model, seed)
+    draw_anew(student, model, last_layers(student, 1), seed)
     numbers = np.random.default_rng(seed)
     always, rest = _tensors(student)
     stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed)
@@ -125,15 +125,6 @@ def _check_numbers(
     for name, value, expected, holds in rules:
         if not holds:
             raise ValueError(f"{name}: expected {expected}. Received: {value!r}.")
-
-
-def _draw_head(student: keras.Model, model: keras.Model, seed: int) -> None:
-    """Gives the last layer with a kernel that trains fresh weights."""
-    fresh = models.reinitialized(model, seed=seed)
-    head = {id(weight) for layer in last_layers(student, 1) for weight in own_weights(layer)}
-    for old, new in zip(student.weights, fresh.weights, strict=True):
-        if id(old) in head:
-            old.assign(new)
 
 
 def _tensors(model: keras.Model) -> tuple[list[Any], list[Any]]:

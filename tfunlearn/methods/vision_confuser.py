@@ -1,6 +1,5 @@
 """Vision confuser: blur what the convolutions know, then rebuild it from the retain set."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from tfunlearn.callbacks import LayerFilter, WeightNoise
 from tfunlearn.data import ForgetSplit
 from tfunlearn.losses import WeightedSparseCategoricalCrossentropy
 from tfunlearn.methods.finetune import finetune
+from tfunlearn.methods.rates import half_cosine
 from tfunlearn.models import gives_logits
 
 
@@ -90,7 +90,7 @@ def vision_confuser(
     if optimizer is None:
         rate = 0.01 if learning_rate is None else learning_rate
         optimizer = keras.optimizers.SGD(rate, momentum=0.9, weight_decay=5e-4)
-    own = [noise, *([_cosine(epochs)] if schedule == "cosine" else [])]
+    own = [noise, *([half_cosine(epochs)] if schedule == "cosine" else [])]
     return finetune(
         model,
         split,
@@ -111,14 +111,3 @@ def _cross_entropy(model: keras.Model, weights: Sequence[float] | None) -> keras
     if weights is None:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
     return WeightedSparseCategoricalCrossentropy(weights, from_logits=from_logits)
-
-
-def _cosine(epochs: int) -> keras.callbacks.Callback:
-    """Returns a callback that anneals the learning rate to zero along a half cosine."""
-    start: list[float] = []
-
-    def rate(epoch: int, current: float) -> float:
-        start.append(current)
-        return start[0] * 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
-
-    return keras.callbacks.LearningRateScheduler(rate)
