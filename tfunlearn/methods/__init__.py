@@ -21,6 +21,7 @@ from tfunlearn.methods.finetune import finetune
 from tfunlearn.methods.fisher_forgetting import fisher_forgetting
 from tfunlearn.methods.gradient_ascent import GradientAscent, gradient_ascent
 from tfunlearn.methods.influence import influence
+from tfunlearn.methods.kde import KDE, kde
 from tfunlearn.methods.l1_sparse import L1Sparse, l1_sparse
 from tfunlearn.methods.lfssd import lfssd
 from tfunlearn.methods.msg import msg
@@ -146,6 +147,13 @@ _TABLE = {
             idle={"learning_rate": 0.0},
         ),
         Method(
+            kde,
+            frozenset({"retain", "validation"}),
+            "both",
+            "epochs x retain and 3 x validation, with forward passes of the original",
+            idle={"learning_rate": 0.0},
+        ),
+        Method(
             msg,
             frozenset({"forget", "retain"}),
             "both",
@@ -230,6 +238,7 @@ _TABLE = {
 __all__ = [
     "DELETE",
     "FCS",
+    "KDE",
     "PRMQ",
     "SCRUB",
     "AdaptiveAscent",
@@ -259,6 +268,7 @@ __all__ = [
     "get",
     "gradient_ascent",
     "influence",
+    "kde",
     "l1_sparse",
     "lfssd",
     "msg",
