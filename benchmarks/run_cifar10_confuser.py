@@ -15,8 +15,8 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROWS = (
-    "finetune,confuser-relative-0.3,confuser-stem,confuser-all-0.6,finetune@5,"
-    "confuser-relative-0.1,confuser-relative-0.5"
+    "finetune,confuser-relative-0.3,confuser-stem,confuser-all-0.6,confuser-relative-0.1,"
+    "confuser-relative-0.5,retrain@4,finetune@5"
 )
 FIGURES = ("retain_accuracy", "forget_accuracy", "test_accuracy")
 
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rows", default=ROWS)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--jit-compile", choices=("auto", "on", "off"), default="auto")
     parser.add_argument("--data-dir")
     parser.add_argument("--runs", default=str(HERE.parent / "runs" / "cifar10-confuser"))
     parser.add_argument("--out", default=str(HERE / "results" / "cifar10_confuser.json"))
@@ -47,6 +48,7 @@ def main() -> None:
         seed=args.seed,
         epochs=args.epochs,
         limit=args.limit,
+        jit_compile={"auto": "auto", "on": True, "off": False}[args.jit_compile],
         rows=args.rows.split(","),
         verbose=2,
     )

@@ -1,9 +1,9 @@
 import importlib.metadata
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -59,18 +59,19 @@ def test_help_is_fast_and_imports_nothing_heavy(args):
         "heavy = {'keras', 'tensorflow', 'numpy', 'sklearn', 'matplotlib'};"
         "print(heavy & set(sys.modules), status)"
     )
-    took = []
-    for _ in range(3):  # the best of three, as the machine may be busy
-        start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
-        )
-        took.append(time.perf_counter() - start)
-        if took[-1] < 1:
-            break
+    before = processor_seconds()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
+    )
+    assert processor_seconds() - before < 1  # not by the clock, as the machine may be busy
     assert done.stdout.splitlines()[-1] == "set() 0"
     assert done.stdout.startswith("usage: tfunlearn")
-    assert min(took) < 1
+
+
+def processor_seconds():
+    """Returns the seconds of processor time of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_version(capsys):
@@ -166,10 +167,10 @@ def test_experiments_get_the_notebooks_settings(tmp_path, called, capsys):
     for name in ("mnist-retrain", "cifar10-confuser"):
         assert cli.main(["run", name, "--out", out, "--data-dir", str(folder)]) == 0
     common = {"data_dir": folder, "seed": 0, "epochs": 5, "limit": None, "verbose": 0}
-    rows = cifar10_confuser.DEFAULT_ROWS
+    own = {"rows": cifar10_confuser.DEFAULT_ROWS, "jit_compile": "auto"}
     assert called == [
         ("mnist_retrain", (out,), common | {"forget_fraction": 0.9, "init": "torch"}),
-        ("cifar10_confuser", (out,), common | {"forget_fraction": 0.1, "rows": rows}),
+        ("cifar10_confuser", (out,), common | {"forget_fraction": 0.1} | own),
     ]
     assert "result.json" in capsys.readouterr().out
 

@@ -14,6 +14,7 @@ from tfunlearn.experiments.folder import writable_folder
 
 OK, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
 _LONGEST_MESSAGE = 600
+JIT_COMPILE = {"auto": "auto", "on": True, "off": False}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,6 +145,12 @@ def _add_cifar10_confuser(commands: argparse._SubParsersAction) -> None:
         metavar="NAME,NAME",
         help="which ways to try, NAME@EPOCHS for one with its own epochs (default: four)",
     )
+    parser.add_argument(
+        "--jit-compile",
+        choices=JIT_COMPILE,
+        default="auto",
+        help="compile the training with XLA; auto does on GPUs (default: %(default)s)",
+    )
 
 
 def _add(
@@ -230,7 +237,8 @@ def _cifar10_confuser(args: argparse.Namespace) -> None:
             parse_row(row, args.epochs)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"argument --{error}") from error
-    print(cifar10_confuser(args.out, rows=rows, **_data_options(args)))
+    jit_compile = JIT_COMPILE[args.jit_compile]
+    print(cifar10_confuser(args.out, rows=rows, jit_compile=jit_compile, **_data_options(args)))
     print(f"\nWritten: {pathlib.Path(args.out) / 'report.html'} and report.json")
 
 

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from tfunlearn import models
+from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit, datasets
 from tfunlearn.experiments import cifar10_confuser as experiment
+from tfunlearn.experiments.stages import SEED_STEP
 from tfunlearn.report import AuditReport
 
 
@@ -38,7 +39,7 @@ def small(monkeypatch):
     x, x_test = (pixels[..., None].astype("float32") / 128 - 1 for pixels in (x, x_test))
     split = ForgetSplit.random(x[:200], y[:200], test=(x_test, y_test), num_classes=10)
 
-    def network(weights, seed):
+    def network(weights, seed, jit_compile):
         net = keras.Sequential([models.small_cnn(seed=seed), keras.layers.Softmax()])
         net.compile("adam", keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
         return net
@@ -69,6 +70,35 @@ def test_a_row_that_diverges_is_named_and_the_others_stand(small, tmp_path, monk
     assert any(
         note.startswith("confuser-relative-0.3: failed: training diverged") for note in report.notes
     )
+
+
+def test_a_row_may_be_a_reference_of_more_epochs(small, tmp_path):
+    report = experiment.cifar10_confuser(tmp_path, **{**small, "rows": ["retrain@2"]})
+    assert [row.name for row in report.rows] == ["original", "retrained", "retrain@2"]
+    original, made = (
+        keras.models.load_model(tmp_path / "stages" / f"{name}.keras")
+        for name in ("original", "retrain-2")
+    )
+    by_hand = methods.retrain(
+        original,
+        experiment.make_split(),
+        seed=2 * SEED_STEP,
+        epochs=2,
+        initialize=lambda seed: experiment.models.resnet50_classifier(None, seed, "auto"),
+    )
+    assert models.fingerprint(made) == models.fingerprint(by_hand)
+
+
+def test_a_row_of_another_original_is_made_again(small, tmp_path):
+    options = {**small, "rows": ["finetune"]}
+    experiment.cifar10_confuser(tmp_path, **options)
+    folder = tmp_path / "stages"
+    other = keras.models.load_model(folder / "retrained.keras")
+    other.save(folder / "original.keras")
+    said = []
+    experiment.cifar10_confuser(tmp_path, **{**options, "say": said.append})
+    assert "original: finished before, loaded" in said
+    assert "finetune-1: started" in said
 
 
 @pytest.mark.data

@@ -28,6 +28,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "confuser-relative-0.1": {"stddev": 0.1},
     "confuser-relative-0.5": {"stddev": 0.5},
     "confuser-relative-0.7": {"stddev": 0.7},
+    # another reference: as many epochs as an original and its unlearning have together
+    "retrain": {},
 }
 DEFAULT_ROWS = tuple(ROWS)[:4]
 
@@ -41,6 +43,7 @@ def cifar10_confuser(
     forget_fraction: float = 0.1,
     limit: int | None = None,
     rows: Sequence[str] = DEFAULT_ROWS,
+    jit_compile: bool | str = "auto",
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
 ) -> AuditReport:
@@ -54,6 +57,7 @@ def cifar10_confuser(
         forget_fraction: share of the training images to forget.
         limit: use only this many training images and a fifth as many test images.
         rows: names of the rows to make, from ``ROWS``; ``"finetune@5"`` gives one its own epochs.
+        jit_compile: as in ``keras.Model.compile``; True is what the notebook has, for a GPU.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of progress.
 
@@ -69,32 +73,39 @@ def cifar10_confuser(
     out = writable_folder(out)
     split = make_split(data_dir, seed, forget_fraction, limit)
     weights = _backbone_weights(data_dir)
-    common = {"experiment": "cifar10-confuser", "seed": seed, "split": split.fingerprint()}
+    common = {
+        "experiment": "cifar10-confuser",
+        "seed": seed,
+        "split": split.fingerprint(),
+        "jit_compile": jit_compile,
+    }
     stages = Stages(out / "stages", common, say)
     fit = {"batch_size": 128, "verbose": verbose}
 
     def start(number: int) -> keras.Model:
-        return models.resnet50_classifier(weights=weights, seed=number)
+        return models.resnet50_classifier(weights=weights, seed=number, jit_compile=jit_compile)
+
+    def retrained(original: keras.Model, number: int, **options: Any) -> keras.Model:
+        own_seed = seed + number * SEED_STEP
+        options["jit_compile"] = jit_compile
+        return methods.retrain(original, split, seed=own_seed, initialize=start, **options)
 
     own = {"epochs": ORIGINAL_EPOCHS}
     original = stages.model("original", lambda: _train(start(seed), split, seed, fit), own)
     made = {"original": original}
-    made["retrained"] = stages.model(
-        "retrained",
-        lambda: methods.retrain(
-            original, split, seed=seed + SEED_STEP, initialize=start, **own, **fit
-        ),
-        own,
-    )
+    made["retrained"] = stages.model("retrained", lambda: retrained(original, 1, **own, **fit), own)
+    parent = models.fingerprint(original)
     failed: dict[str, str] = {}
     for row, (name, passes) in plan.items():
         try:
             made[row] = stages.model(
                 f"{name}-{passes}",
-                lambda name=name, passes=passes: _unlearn(
-                    original, split, name, seed=seed, epochs=passes, **fit
+                lambda name=name, passes=passes: (
+                    retrained(original, 2, epochs=passes, **fit)
+                    if name == "retrain"
+                    else _unlearn(original, split, name, seed=seed, epochs=passes, **fit)
                 ),
-                {"epochs": passes, "options": ROWS[name]},
+                {"epochs": passes, "options": ROWS[name], "original": parent},
             )
         except RuntimeError as error:  # a row that diverges is a result, not the end
             failed[row] = " ".join(str(error).split())

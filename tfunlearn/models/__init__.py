@@ -2,12 +2,14 @@
 
 from tfunlearn.models.copying import copy, reinitialized
 from tfunlearn.models.distance import weight_distance
+from tfunlearn.models.fingerprint import fingerprint
 from tfunlearn.models.logits import gives_logits, logits_model, num_classes
 from tfunlearn.models.walk import iter_layers
 from tfunlearn.models.zoo import mnist_dense, resnet50_classifier, small_cnn
 
 __all__ = [
     "copy",
+    "fingerprint",
     "gives_logits",
     "iter_layers",
     "logits_model",
