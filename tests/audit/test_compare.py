@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from tfunlearn import audit, metrics, models
+from tfunlearn import attacks, audit, metrics, models
 from tfunlearn.audit import outputs
 from tfunlearn.data import ForgetSplit
 from tfunlearn.report import AuditReport
@@ -59,7 +59,7 @@ def test_the_attack_sets_forget_against_test_examples_of_its_classes(models, cla
     report = audit.compare(models, class_split, seed=5)
     features, labels = class_split.test
     model = models["tuned"]
-    attack = audit.membership_attack(
+    attack = attacks.membership_attack(
         losses_by_hand(model, *class_split.forget),
         losses_by_hand(model, features[labels == 1], labels[labels == 1]),
         seed=5,

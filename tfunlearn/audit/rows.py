@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tfunlearn import metrics
-from tfunlearn.audit.attacks import FOLDS, membership_attack
+from tfunlearn.attacks.membership import FOLDS, membership_attack
 from tfunlearn.audit.measure import Measured, collapsed, histogram
 from tfunlearn.data import ForgetSplit
 from tfunlearn.models import weight_distance
