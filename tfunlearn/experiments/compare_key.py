@@ -1,20 +1,20 @@
 """What a kept row depends on, as JSON values: data, settings, code and versions."""
 
 import dataclasses
-import functools
-import hashlib
 import inspect
-import pathlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 import tfunlearn
+from tfunlearn.audit.marks import array_mark, code, source
 from tfunlearn.data.scenarios import Scenario
+
+__all__ = ["code", "common", "inputs", "plain", "source"]
 
 
 def common(scenario: Scenario) -> dict[str, Any]:
@@ -45,37 +45,10 @@ def inputs(scenario: Scenario) -> str:
     Args:
         scenario: the task.
     """
-    split, digest = scenario.split, hashlib.sha256()
+    split = scenario.split
     sources = {id(split.source(role)): split.source(role).x for role in split.roles}
     probes = [array for _, pair in sorted(scenario.probes.items()) for array in pair]
-    for array in (*sources.values(), *probes):
-        array = np.ascontiguousarray(array)
-        digest.update(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
-
-
-@functools.cache
-def code() -> str:
-    """Returns a mark of all files of the package, as they were at the first call."""
-    folder, digest = pathlib.Path(tfunlearn.__file__).parent, hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def source(function: Callable[..., Any]) -> str:
-    """Returns a mark of the file that a method stands in: one's own is in no package's.
-
-    Args:
-        function: the method.
-    """
-    try:
-        text = inspect.getsource(inspect.getmodule(function))
-    except (OSError, TypeError):  # typed in at a prompt
-        return function.__qualname__
-    return hashlib.sha256(text.encode()).hexdigest()
+    return array_mark([*sources.values(), *probes])
 
 
 def plain(name: str, value: Any) -> Any:
