@@ -22,6 +22,9 @@ def auc_interval(curve: Roc, *, level: float = 0.95) -> Estimate:
     overlap, or all scores are equal), the interval is the exact one for as many disjoint pairs as
     the smaller side has examples, all with one outcome.
 
+    The level is kept closely but for areas near 0 or 1: at an area of 0.98 and 60 to 100 examples
+    a side, about 92 in 100 intervals at 0.95 hold it (simulated).
+
     Args:
         curve: From `roc`, with at least 2 examples a side.
         level: Fraction in (0, 1).

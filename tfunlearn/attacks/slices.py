@@ -10,13 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfunlearn.attacks.checks import check_whole, class_numbers, numbers
+from tfunlearn.attacks.checks import (
+    check_level,
+    check_repeats,
+    check_whole,
+    class_numbers,
+    numbers,
+)
 from tfunlearn.attacks.evidence import (
     MembershipEvidence,
     MembershipScores,
     check_scores,
     membership_evidence,
 )
+from tfunlearn.seeds import check_seed
 
 __all__ = ["MINIMUM", "Slice", "slices_by_class", "slices_by_loss"]
 
@@ -49,7 +56,9 @@ def slices_by_class(
     nonmember_labels: ArrayLike,
     *,
     minimum: int = MINIMUM,
-    **options: Any,
+    level: float = 0.95,
+    repeats: int = 1000,
+    seed: int = 0,
 ) -> tuple[Slice, ...]:
     """Returns the evidence for each class, in the order of the class numbers.
 
@@ -60,7 +69,9 @@ def slices_by_class(
         member_labels: Class numbers of the members, integers of shape (M,).
         nonmember_labels: Class numbers of the non-members, shape (N,).
         minimum: The fewest examples a side, at least 2, that make evidence.
-        **options: `level`, `repeats` and `seed`, as of `membership_evidence`.
+        level: Of each interval, as of `membership_evidence`.
+        repeats: Resamples in each slice, likewise.
+        seed: Likewise.
 
     Returns:
         A slice for every class that occurs on either side.
@@ -86,7 +97,7 @@ def slices_by_class(
     masks = (
         (f"class {number}", own == number, others == number) for number in np.union1d(own, others)
     )
-    return _slices(scores, masks, minimum, options)
+    return _slices(scores, masks, minimum, level=level, repeats=repeats, seed=seed)
 
 
 def slices_by_loss(
@@ -96,7 +107,9 @@ def slices_by_loss(
     *,
     percentiles: Sequence[float] = DECILES,
     minimum: int = MINIMUM,
-    **options: Any,
+    level: float = 0.95,
+    repeats: int = 1000,
+    seed: int = 0,
 ) -> tuple[Slice, ...]:
     """Returns the evidence between percentiles of a loss, the easiest examples first.
 
@@ -111,7 +124,9 @@ def slices_by_loss(
         percentiles: Rising edges from 0 to 100, at least 2; percentiles of the losses of both
             sides together.
         minimum: The fewest examples a side, at least 2, that make evidence.
-        **options: `level`, `repeats` and `seed`, as of `membership_evidence`.
+        level: Of each interval, as of `membership_evidence`.
+        repeats: Resamples in each slice, likewise.
+        seed: Likewise.
 
     Returns:
         A slice for every pair of neighbouring edges. A slice holds losses from its lower edge to
@@ -142,16 +157,18 @@ def slices_by_loss(
         (f"loss {low:g}-{high:g} %", places[0] == number, places[1] == number)
         for number, (low, high) in enumerate(pairwise(edges))
     )
-    return _slices(scores, masks, minimum, options)
+    return _slices(scores, masks, minimum, level=level, repeats=repeats, seed=seed)
 
 
 def _slices(
     scores: MembershipScores,
     masks: Iterable[tuple[str, np.ndarray, np.ndarray]],
     minimum: int,
-    options: dict[str, Any],
+    **options: Any,
 ) -> tuple[Slice, ...]:
     minimum = check_whole("minimum", minimum, 2)
+    check_repeats(options["repeats"], check_level(options["level"]))
+    check_seed(options["seed"])
     return tuple(_slice(scores, *mask, minimum, options) for mask in masks)
 
 
