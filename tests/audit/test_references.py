@@ -1,0 +1,197 @@
+"""Figures of many models, each against the others, held against loops in plain NumPy."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+from scipy.special import log_softmax, logsumexp, softmax
+from sklearn.metrics import roc_auc_score
+
+from tfunlearn.audit import figures
+from tfunlearn.audit.references import LIRA, References
+from tfunlearn.audit.spread_by_example import SpreadByExample, deviations
+
+from .many import make_labels, make_logits, parted
+
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return make_labels()
+
+
+@pytest.fixture(scope="module")
+def logits(labels):
+    return make_logits(labels, COUNT + 1)
+
+
+@pytest.fixture(scope="module")
+def many(labels, logits):
+    return References(labels, parted(logits, COUNT)[1])
+
+
+def margins_by_hand(labels, scores):
+    return np.array(
+        [row[k] - logsumexp(np.delete(row, k)) for row, k in zip(scores, labels, strict=True)]
+    )
+
+
+def figures_by_hand(labels, one, others):
+    """Returns one model's figures, held against other models, without closed forms."""
+    found, margins, far = {}, {}, {}
+    one = {role: own.astype("float64") for role, own in one.items()}
+    for role, own in labels.items():
+        found[f"{role}_accuracy"] = np.mean(one[role].argmax(axis=1) == own)
+        losses = -log_softmax(one[role], axis=1)[np.arange(len(own)), own]
+        found[f"{role}_loss"] = losses.mean()
+        table = np.array(
+            [margins_by_hand(own, scores.astype("float64")) for scores in others[role]]
+        )
+        margins[role] = margins_by_hand(own, one[role])
+        spread = table.std(axis=0, ddof=1)
+        spread = np.maximum(spread, 0.01 * np.sqrt(np.mean(spread**2)))
+        far[role] = (margins[role] - table.mean(axis=0)) / spread
+    mask = np.isin(labels["test"], labels["forget"])
+    truth = np.repeat([1, 0], [len(labels["forget"]), mask.sum()])
+    right = one["test"][mask].argmax(axis=1) == labels["test"][mask]
+    found["label_only_gap"] = found["forget_accuracy"] - right.mean()
+    # the loss is a falling function of the margin
+    sides = margins["forget"], margins["test"][mask]
+    found["loss_auc"] = roc_auc_score(truth, np.concatenate(sides))
+    cut = np.sort(sides[1])[::-1][int(0.01 * mask.sum())]
+    found["loss_tpr_at_fpr_0_01"] = np.mean(sides[0] > cut)
+    found["lira_auc"] = roc_auc_score(truth, np.concatenate([far["forget"], far["test"][mask]]))
+    found["forget_deviation_p95"] = np.percentile(np.abs(far["forget"]), 95)
+    found["retain_deviation"] = np.abs(far["retain"]).mean()
+    found["test_deviation"] = np.abs(far["test"]).mean()
+    mean = softmax(others["forget"].astype("float64"), axis=2).mean(axis=0)
+    own = softmax(one["forget"], axis=1)
+    found["forget_js"] = np.mean([jensenshannon(p, q) ** 2 for p, q in zip(own, mean, strict=True)])
+    return found
+
+
+def test_a_candidate_against_all_references(labels, logits, many):
+    one, others = parted(logits, COUNT)
+    found = many.figures(figures.read(labels, one))
+    assert found == pytest.approx(figures_by_hand(labels, one, others), rel=1e-9)
+    assert list(found) == [figure.name for figure in many.listed]
+    assert many.absent == {}
+
+
+@pytest.mark.parametrize("place", [0, COUNT - 1])
+def test_a_reference_against_the_others(labels, logits, many, place):
+    one, others = parted(parted(logits, COUNT)[1], place)
+    found = {name: values[place] for name, values in many.values.items()}
+    assert found == pytest.approx(figures_by_hand(labels, one, others), rel=1e-9)
+
+
+def test_the_attacks_areas_are_those_of_each_reference(labels, logits, many):
+    assert set(many.aucs) == {
+        "loss_threshold",
+        "modified_entropy_threshold",
+        "correctness",
+        LIRA,
+    }
+    assert many.aucs["loss_threshold"] == many.values["loss_auc"]
+    assert many.aucs[LIRA] == many.values["lira_auc"]
+    gaps = np.array(many.values["label_only_gap"])
+    np.testing.assert_allclose(many.aucs["correctness"], 0.5 + gaps / 2)
+
+
+def test_margins_and_answers_are_kept(labels, logits, many):
+    for role, own in labels.items():
+        for place in range(COUNT):
+            expected = margins_by_hand(own, logits[role][place].astype("float64"))
+            np.testing.assert_allclose(many.margins[role][place], expected, rtol=1e-9)
+    expected = logits["forget"][:COUNT].argmax(axis=2) == labels["forget"]
+    assert (many.right == expected).all()
+
+
+def test_half_precision_and_a_file_give_the_same(labels, logits, tmp_path):
+    """Logits may lie in a file; half precision moves figures by its own rounding only."""
+    half = {role: own.astype("float16") for role, own in logits.items()}
+    kept = {}
+    for role, own in half.items():
+        np.save(tmp_path / f"{role}.npy", own)
+        kept[role] = np.load(tmp_path / f"{role}.npy", mmap_mode="r")
+    found, exact = References(labels, kept).values, References(labels, logits).values
+    assert found == References(labels, half).values
+    for name, values in exact.items():
+        np.testing.assert_allclose(found[name], values, rtol=2e-3, atol=2e-3, err_msg=name)
+
+
+def test_only_test_examples_of_the_forget_sets_classes_are_attacked():
+    labels = make_labels({"forget": 40, "retain": 50, "test": 300})
+    labels["forget"] = np.where(labels["forget"] == 2, 0, labels["forget"])
+    logits = make_logits(labels, 5)
+    logits["test"][:, labels["test"] == 2] += 50 * np.eye(3, dtype="float32")[2]  # easy outsiders
+    one, others = parted(logits, 4)
+    found = References(labels, others).figures(figures.read(labels, one))
+    assert found == pytest.approx(figures_by_hand(labels, one, others), rel=1e-9)
+
+
+def test_a_spread_by_hand():
+    spread = SpreadByExample.of(np.array([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0], [7.0, 9.0]]))
+    np.testing.assert_allclose(spread.mean, [4, 6])
+    np.testing.assert_allclose(spread.deviation, [np.sqrt(20 / 3), 2])
+    mean, deviation = spread.without(np.array([7.0, 9.0]))
+    np.testing.assert_allclose(mean, [3, 5])
+    np.testing.assert_allclose(deviation, [2, 0])
+    far = deviations(np.array([7.0, 9.0]), mean, deviation)
+    np.testing.assert_allclose(far, [2, 4 / (0.01 * np.sqrt(2))])
+
+
+def test_too_few_references_for_a_spread_of_the_others(labels, logits):
+    two = References(labels, {role: own[:2] for role, own in logits.items()})
+    absent = {"lira_auc", "forget_deviation_p95", "retain_deviation", "test_deviation", "forget_js"}
+    assert set(two.absent) == absent
+    assert all("it takes 3 references" in reason for reason in two.absent.values())
+    found = two.figures(figures.read(labels, parted(logits, COUNT)[0]))
+    assert set(found) == {figure.name for figure in two.listed} - absent
+
+
+def test_references_that_do_not_differ_give_no_unit(labels, logits):
+    same = References(labels, {role: np.repeat(own[:1], 4, axis=0) for role, own in logits.items()})
+    assert "do not differ" in same.absent["lira_auc"]
+    assert "do not differ" in same.absent["forget_js"]
+    assert "lira_auc" not in same.figures(figures.read(labels, parted(logits, COUNT)[0]))
+
+
+def test_too_few_examples_for_an_attack():
+    labels = make_labels({"forget": 1, "retain": 20, "test": 30})
+    many = References(labels, make_logits(labels, 4))
+    assert set(many.absent) == {"loss_auc", "loss_tpr_at_fpr_0_01", "label_only_gap", "lira_auc"}
+    assert "there are 1 forget examples" in many.absent["loss_auc"]
+    assert many.aucs == {}
+
+
+def test_a_low_rate_takes_a_hundred_test_examples():
+    labels = make_labels({"forget": 20, "retain": 20, "test": 30})
+    many = References(labels, make_logits(labels, 4))
+    assert set(many.absent) == {"loss_tpr_at_fpr_0_01"}
+    assert "which takes 100" in many.absent["loss_tpr_at_fpr_0_01"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda own: own[:1], "N >= 2"),
+        (lambda own: own[:, :5], "n as of the labels"),
+        (lambda own: own[0], r"shape \(N, n, C\)"),
+        (lambda own: np.where(own > 0, np.nan, own), "must be finite"),
+        (lambda own: softmax(own, axis=2), "looks like probabilities"),
+    ],
+)
+def test_bad_logits_are_refused(labels, logits, change, words):
+    with pytest.raises(ValueError, match=words):
+        References(labels, {role: change(own) for role, own in logits.items()})
+
+
+def test_roles_must_fit(labels, logits):
+    with pytest.raises(ValueError, match="same roles"):
+        References(labels, {role: logits[role] for role in ("forget", "test")})
+    with pytest.raises(ValueError, match="forget, retain and test among"):
+        References({"forget": labels["forget"]}, {"forget": logits["forget"]})
+    uneven = {**logits, "test": logits["test"][:3]}
+    with pytest.raises(ValueError, match="equal N and C"):
+        References(labels, uneven)
