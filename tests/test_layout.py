@@ -17,6 +17,7 @@ ORDER = [
     {"losses", "callbacks", "masking", "gradients"},
     {"training"},
     {"methods"},
+    {"probes"},
     {"report"},
     {"audit"},
     {"testing"},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         methods,
         metrics,
         models,
+        probes,
         report,
         testing,
     )
@@ -39,6 +40,7 @@ _NAMESPACES = (
     "methods",
     "metrics",
     "models",
+    "probes",
     "report",
     "testing",
 )
@@ -56,6 +58,7 @@ __all__ = [
     "methods",
     "metrics",
     "models",
+    "probes",
     "report",
     "testing",
     "unlearn",
