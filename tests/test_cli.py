@@ -12,9 +12,11 @@ import tfunlearn
 from tfunlearn import cli
 from tfunlearn.experiments import cifar10_confuser, demo, mnist_retrain, startup
 
-HELP = [
-    [*name, "--help"] for name in ([], ["demo"], ["compare"], ["unlearn"], ["methods"], ["run"])
-] + [["run", name, "--help"] for name in ("mnist-retrain", "cifar10-confuser")]
+HELP = (
+    [["--help"]]
+    + [[name, "--help"] for name in ("demo", "compare", "bank", "unlearn", "methods", "run")]
+    + [["run", name, "--help"] for name in ("mnist-retrain", "cifar10-confuser")]
+)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tfunlearn._version import __version__
-from tfunlearn.commands import compare, methods, unlearn
+from tfunlearn.commands import bank, compare, methods, unlearn
 from tfunlearn.commands.arguments import folder, natural, positive, share
 from tfunlearn.experiments import startup
 from tfunlearn.experiments.folder import writable_folder
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     unlearn.add(commands)
     methods.add(commands)
     compare.add(commands)
+    bank.add(commands)
     run = commands.add_parser(
         "run", help="repeat a notebook on real data; goes on where a killed run stopped"
     )

@@ -1,5 +1,6 @@
 """Audits: models side by side, each number beside the retrained reference's."""
 
+from tfunlearn.audit.bank import ReferenceBank
 from tfunlearn.audit.compare import compare
 
-__all__ = ["compare"]
+__all__ = ["ReferenceBank", "compare"]

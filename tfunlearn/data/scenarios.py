@@ -100,18 +100,23 @@ class Scenario:
             found["true_label_accuracy"] = (self.split.forget[0], self.true_labels)
         return found
 
-    def train(self, *, verbose: int = 0) -> keras.Model:
-        """Trains the original anew on all training images, and returns it compiled.
-
-        Args:
-            verbose: as in ``keras.Model.fit``.
-        """
+    def untrained(self) -> keras.Model:
+        """Returns the original as it is before its training, compiled."""
         model = _network(self.training.network, self.split.input_shape, self.seed)
         model.compile(
             optimizer=keras.optimizers.SGD(self.training.learning_rate, momentum=_MOMENTUM),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
         )
+        return model
+
+    def train(self, *, verbose: int = 0) -> keras.Model:
+        """Trains the original anew on all training images, and returns it compiled.
+
+        Args:
+            verbose: as in ``keras.Model.fit``.
+        """
+        model = self.untrained()
         source = self.split.source("retain")
         everything = (source.x, source.y)  # as a held-out role, so that one stream passes over it
         whole = ForgetSplit.by_index(*everything, forget=[0], test=everything)

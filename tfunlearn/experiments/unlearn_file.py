@@ -70,7 +70,7 @@ def unlearn_file(
     split = make_split(
         data, original, forget=forget, classes=classes, validation=validation, seed=seed
     )
-    options = _with_loss(chosen, original, options or {})
+    options = with_loss(chosen, original, options or {})
     _check_fit(chosen, original, split, options)
     taken = ["original", method, *([] if retrain is None else ["retrained"])]
     given = _references(references, split, taken)
@@ -93,7 +93,7 @@ def unlearn_file(
     written = [UNLEARNED]
     if retrain is not None:
         again = methods.describe("retrain")
-        own = _with_loss(again, original, retrain)
+        own = with_loss(again, original, retrain)
         made["retrained"] = run("retrained", again, own, seed + 1)
         save_model(made["retrained"], out / RETRAINED)
         written.append(RETRAINED)
@@ -105,10 +105,19 @@ def unlearn_file(
     return report
 
 
-def _with_loss(
+def with_loss(
     method: methods.Method, model: keras.Model, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Adds the loss on class ids that equals the model's own loss on one-hot labels."""
+    """Returns options with the loss on class ids that equals the model's own on one-hot labels.
+
+    Args:
+        method: the method that the options are for.
+        model: the model.
+        options: its options so far.
+
+    Raises:
+        ValueError: if the model's loss smooths its labels.
+    """
     options, loss = dict(options), getattr(model, "loss", None)
     if "loss" not in method.options or options.get("loss") is not None or loss is None:
         return options

@@ -85,17 +85,27 @@ def reinitialized(model: keras.Model, *, seed: int) -> keras.Model:
     numbers = np.random.default_rng(seed)
     fresh = _from_config(model, lambda: _reseed(model.get_config(), numbers), seed)
     _copy_trainable(model, fresh)
+    kept = {id(weight) for weight in kept_weights(model)}
+    for old, new in zip(model.weights, fresh.weights, strict=True):
+        if id(old) in kept:
+            new.assign(old)
+    _finalize_statistics(fresh)
+    return fresh
+
+
+def kept_weights(model: keras.Model) -> list[keras.Variable]:
+    """Returns the weights that a fresh model of the same architecture takes over.
+
+    Args:
+        model: a built model.
+    """
     kept = {
         id(weight)
         for layer in iter_layers(model)
         if not layer.trainable or isinstance(layer, keras.layers.Normalization)
         for weight in layer.weights
     }
-    for old, new in zip(model.weights, fresh.weights, strict=True):
-        if id(old) in kept:
-            new.assign(old)
-    _finalize_statistics(fresh)
-    return fresh
+    return [weight for weight in model.weights if id(weight) in kept]
 
 
 def require_built(model: keras.Model) -> None:

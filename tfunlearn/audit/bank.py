@@ -1,0 +1,464 @@
+"""The reference bank: many models retrained under different seeds, and their logits on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfunlearn import metrics, models
+from tfunlearn.audit import bank_spool, marks
+from tfunlearn.audit.bank_entry import ABSENT, WEIGHTS, Entries
+from tfunlearn.audit.bank_job import Item, Job, whole
+from tfunlearn.audit.bank_key import data_marks, settings
+from tfunlearn.audit.bank_make import BUSY, DIED, Event, make_here
+from tfunlearn.audit.bank_training import Trainer
+from tfunlearn.audit.bank_workers import make_with_processes
+from tfunlearn.data import ForgetSplit
+from tfunlearn.methods.checks import check
+from tfunlearn.training import Recipe, check_epochs
+
+__all__ = ["ReferenceBank"]
+
+IN_SEED_STEP = 500_000  # from a bank's first seed to that of its first model with the forget set
+_SHOWN = 16  # digits of the key that are the folder's name
+_PATIENCE = 0.5  # seconds between looks at a model that another process is making
+
+
+class ReferenceBank:
+    """Models trained without the forget set, and if asked with it, under different seeds.
+
+    What is kept of each is its logits on every role. A model is trained as `methods.retrain` does
+    it. It has the bank's seed, or that plus 1, 2, ...; a model with the forget set has those plus
+    500,000, so that no two start alike.
+
+    Models are kept under all that they depend on: architecture, recipe, data, seed, versions and
+    this package's code. If any of it changes, the bank is another one, and empty; several may share
+    a directory. What a killed `fill` had finished is there, and a file that was torn or altered is
+    seen, left out, and made again.
+
+    Args:
+        directory: Where banks are kept; made if it is not there.
+        model: The original, a built classifier; a copy of it is kept.
+        split: The data; reads forget, retain and the roles below.
+        epochs: Passes over the training examples, at least 1; as many as the original was given.
+        batch_size: Examples a batch.
+        loss: Loss on integer labels; by default the model's own.
+        optimizer: Optimizer; by default a fresh one like the model's own.
+        roles: Roles whose logits are kept; by default all that the split has.
+        dtype: "float32", or "float16" for half the space.
+        keep_weights: Keep the weights too.
+        seed: Seed of the first model, from 0. Take another one than the original's.
+        threads: CPU threads of an operation, at least 1. The last bits of a convolution depend on
+            them, so the number belongs to the bank, and models are made in other processes, where
+            it can be set. None trains in this process, with the threads that it has: for streams,
+            for layers that other processes cannot import, and where starting a process takes longer
+            than the training. Set on TensorFlow alone; other backends take what they take.
+        jit_compile: As in `keras.Model.compile`.
+        say: Called with a line when something is wrong or goes on anew; None for silence.
+
+    Attributes:
+        folder: Where this bank's models are.
+        settings: What they depend on, as JSON values.
+
+    Raises:
+        TypeError: If the loss or a config is nothing that a bank can be kept under.
+        ValueError: If an argument is out of range, or model, split and loss do not fit together.
+
+    Example:
+        >>> import tempfile
+        >>> import keras, numpy as np
+        >>> from tfunlearn import audit, data
+        >>> x, y = np.eye(6, dtype="float32"), np.arange(6) % 2
+        >>> split = data.by_index(x, y, forget=[0, 3], test=(x, y))
+        >>> net = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> net.compile("sgd", loss)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     bank = audit.ReferenceBank(folder, net, split, epochs=1, threads=None)
+        ...     made = bank.fill(3)
+        ...     made, bank.seeds, bank.logits("forget").shape
+        (3, [0, 1, 2], (3, 2, 2))
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        model: keras.Model,
+        split: ForgetSplit,
+        *,
+        epochs: int = 5,
+        batch_size: int = 128,
+        loss: Any = None,
+        optimizer: Any = None,
+        roles: Sequence[str] | None = None,
+        dtype: str = "float32",
+        keep_weights: bool = False,
+        seed: int = 0,
+        threads: int | None = 1,
+        jit_compile: bool | str = "auto",
+        say: Callable[[str], None] | None = print,
+    ) -> None:
+        roles = _roles(split, roles)
+        _check(epochs, dtype, threads)
+        split.check("retain", batch_size)
+        check(model, split, {"forget", "retain", *roles}, seed=seed)
+        recipe = dataclasses.replace(Recipe.of(model, loss=loss, optimizer=optimizer), metrics=[])
+        job = Job(
+            model=models.copy(model),
+            split=split,
+            recipe=recipe,
+            epochs=int(epochs),
+            batch_size=int(batch_size),
+            jit_compile=jit_compile,
+            roles=roles,
+            dtype=dtype,
+            keep_weights=keep_weights,
+        )
+        models.logits_model(job.model)  # raises if there are none to keep
+        self._job, self._seed, self._threads = job, int(seed), threads
+        self._say = say or (lambda line: None)
+        self.settings = settings(job, seed=self._seed, threads=threads)
+        key = marks.text_mark(self.settings)
+        self.folder = pathlib.Path(directory).expanduser() / key[:_SHOWN]
+        self._entries = Entries(self.folder, key, roles, keep_weights)
+
+    def fill(
+        self,
+        count: int,
+        *,
+        include_forget: bool = False,
+        workers: int | None = None,
+        ray_address: str | None = None,
+        retries: int = 2,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> int:
+        """Makes what is missing of the first models of the bank.
+
+        May be killed at any moment and run again, and several may run at once, on one machine or
+        on a shared folder: no model is made twice. The same seed gives the same bytes however
+        many processes there are, on processors of one kind.
+
+        Args:
+            count: How many models there are to be, at least 1.
+            include_forget: Models that are trained on the forget set as well.
+            workers: Processes at work at a time: on this machine by default 1, on Ray as many as
+                it has processors for.
+            ray_address: Work on Ray: the address of a cluster, "auto" for the one that runs, or
+                "local" to start one here. Results come back to this process, which writes them.
+            retries: How often a model is tried again whose process died.
+            progress: Called with the number of models done in this call, of all that it has to
+                do, and a line on the last one.
+
+        Returns:
+            How many models were made, by this call or by another process meanwhile. Costs
+            `epochs` passes over the training examples for each.
+
+        Raises:
+            ImportError: If Ray is asked for and not installed.
+            OSError: If the folder cannot be written to.
+            RuntimeError: If a training failed or a model's process died too often; what was
+                finished is kept. Also if the split's arrays were changed since the bank was made.
+            ValueError: If an argument is out of range, or the job cannot be given to processes.
+        """
+        items = self._wanted(count, include_forget)
+        workers = self._workers(workers, ray_address, retries)
+        if include_forget:
+            whole(self._job.split)  # raises if there is no such thing
+        self._entries.write_settings(self.settings)
+        if left := self._entries.clear_all():
+            self._say(f"{left} leftovers of a process that died: removed")
+        todo = [item for item in items if self._fault(item, "made again") is not None]
+        if not todo:
+            return 0
+        self._require_same_data()
+        done, total = 0, len(todo)
+        with self._maker(workers, ray_address, retries) as make:
+            while todo:
+                busy = []
+                for event in make(todo):
+                    if event.kind == BUSY:
+                        busy.append(event.item)
+                    elif event.kind == DIED:
+                        self._say(f"{event.item}: its process {event.text}; tried again")
+                    else:
+                        done += 1
+                        if progress is not None:
+                            progress(
+                                done, total, f"{event.item}: {event.kind} {event.text}".strip()
+                            )
+                todo = busy
+                if todo:
+                    time.sleep(_PATIENCE)
+        return done
+
+    def missing(self, count: int, *, include_forget: bool = False) -> list[int]:
+        """Returns the seeds of the first models that are not there, or not whole.
+
+        Args:
+            count: How many models there are to be.
+            include_forget: Of the models that are trained on the forget set as well.
+        """
+        items = self._wanted(count, include_forget)
+        return [item.seed for item in items if self._fault(item, "left out") is not None]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles whose logits are kept."""
+        return self._job.roles
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the whole models that were trained without the forget set, ascending."""
+        return self.finished()
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """What training each of `seeds` took, float64 of shape (models,)."""
+        return np.array([note["seconds"] for note in self.notes()], np.float64)
+
+    def __len__(self) -> int:
+        """The number of whole models that were trained without the forget set."""
+        return len(self.seeds)
+
+    def finished(self, *, include_forget: bool = False) -> list[int]:
+        """Returns the seeds of the whole models, ascending.
+
+        Args:
+            include_forget: Of the models that are trained on the forget set as well.
+        """
+        found = self._entries.items(include_forget)
+        return [item.seed for item in found if self._fault(item, "left out") is None]
+
+    def logits(
+        self, role: str, *, include_forget: bool = False, seeds: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Returns all models' logits on a role, in the order of their seeds.
+
+        Args:
+            role: One of the roles that are kept.
+            include_forget: Of the models that are trained on the forget set as well.
+            seeds: Of these models, in this order; by default of all that are whole.
+
+        Returns:
+            Logits of shape (models, examples, classes), in the bank's dtype; examples are in the
+            order of `split.labels(role)`.
+
+        Raises:
+            ValueError: If the role is not kept, the bank is empty, or a model is not whole.
+        """
+        self._require_role(role)
+        items = self._chosen(seeds, include_forget)
+        return np.stack([self._entries.logits(item, role) for item in items])
+
+    def margins(
+        self, role: str, *, include_forget: bool = False, seeds: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Returns all models' margins on a role, as `metrics.margins` defines them.
+
+        Args:
+            role: One of the roles that are kept.
+            include_forget: Of the models that are trained on the forget set as well.
+            seeds: Of these models, in this order; by default of all that are whole.
+
+        Returns:
+            Margins in nats, float64 of shape (models, examples).
+
+        Raises:
+            ValueError: As `logits`.
+        """
+        labels = self._job.split.labels(role)
+        scores = self.logits(role, include_forget=include_forget, seeds=seeds)
+        return np.stack([metrics.margins(labels, one) for one in scores])
+
+    def accuracy(
+        self, role: str, *, include_forget: bool = False, seeds: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Returns all models' accuracies on a role.
+
+        Args:
+            role: One of the roles that are kept.
+            include_forget: Of the models that are trained on the forget set as well.
+            seeds: Of these models, in this order; by default of all that are whole.
+
+        Returns:
+            Fractions in [0, 1], float64 of shape (models,), from the logits before they were
+            stored.
+
+        Raises:
+            ValueError: As `logits`.
+        """
+        self._require_role(role)
+        notes = self.notes(include_forget=include_forget, seeds=seeds)
+        if not notes:
+            self._chosen(seeds, include_forget)
+        return np.array([note["accuracy"][role] for note in notes], np.float64)
+
+    def notes(
+        self, *, include_forget: bool = False, seeds: Sequence[int] | None = None
+    ) -> list[dict[str, Any]]:
+        """Returns what is noted of each model: seed, seconds, accuracies, versions, sha256 sums.
+
+        Args:
+            include_forget: Of the models that are trained on the forget set as well.
+            seeds: Of these models, in this order; by default of all that are whole.
+
+        Raises:
+            ValueError: If a model that was asked for is not whole.
+        """
+        if seeds is None and not self.finished(include_forget=include_forget):
+            return []
+        return [self._entries.note(item) for item in self._chosen(seeds, include_forget)]
+
+    def model(self, seed: int, *, include_forget: bool = False) -> keras.Model:
+        """Returns one of the models, uncompiled, where weights are kept.
+
+        Args:
+            seed: Its seed.
+            include_forget: Of the models that are trained on the forget set as well.
+
+        Raises:
+            ValueError: If weights are not kept, or the model is not whole.
+        """
+        if not self._job.keep_weights:
+            raise ValueError(
+                "keep_weights: this bank keeps logits alone. Expected: a bank with "
+                "keep_weights=True. Received: keep_weights=False."
+            )
+        [item] = self._chosen([seed], include_forget)
+        content = self._entries.file(item, WEIGHTS)
+        found = models.copy(self._job.model)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / WEIGHTS
+            path.write_bytes(content)
+            found.load_weights(path)
+        return found
+
+    def __repr__(self) -> str:
+        sides = {side: len(self.finished(include_forget=side)) for side in (False, True)}
+        return (
+            f"ReferenceBank({str(self.folder)!r}: {sides[False]} models without the forget set, "
+            f"{sides[True]} with it)"
+        )
+
+    def _wanted(self, count: int, include_forget: bool) -> list[Item]:
+        """Returns the first models of a side."""
+        if not isinstance(count, int | np.integer) or not 1 <= count <= IN_SEED_STEP:
+            raise ValueError(
+                f"count: expected a whole number of 1 to {IN_SEED_STEP} models. "
+                f"Received: {count!r}."
+            )
+        first = self._seed + (IN_SEED_STEP if include_forget else 0)
+        return [Item(first + number, include_forget) for number in range(count)]
+
+    def _workers(self, workers: int | None, ray_address: str | None, retries: int) -> int | None:
+        """Returns how many processes are to work, once it is known that they can."""
+        for name, value, least in (("workers", workers, 1), ("retries", retries, 0)):
+            if value is not None and (not isinstance(value, int | np.integer) or value < least):
+                raise ValueError(
+                    f"{name}: expected a whole number of at least {least}. Received: {value!r}."
+                )
+        if self._threads is None:
+            if (workers or 1) > 1 or ray_address is not None:
+                raise ValueError(
+                    "workers: a bank with threads=None trains in this process. Expected: 1, or a "
+                    f"bank with threads=1. Received: {workers or ray_address}."
+                )
+        else:
+            bank_spool.check_spoolable(self._job)
+        return workers
+
+    @contextlib.contextmanager
+    def _maker(
+        self, workers: int | None, ray_address: str | None, retries: int
+    ) -> Iterator[Callable[[list[Item]], Iterator[Event]]]:
+        """Yields the function that makes models and tells what became of each."""
+        if self._threads is None:
+            trainer = Trainer(self._job)
+            yield lambda items: make_here(trainer, self._entries, items)
+            return
+        with self._entries.scratch() as folder:
+            bank_spool.write(self._job, folder)
+            options = {"workers": workers, "threads": self._threads, "retries": retries}
+            if ray_address is None:
+                options["workers"] = workers or 1
+                yield lambda items: make_with_processes(self._entries, folder, items, **options)
+                return
+            from tfunlearn.audit.bank_ray import make_on_ray, running
+
+            with running(ray_address):
+                yield lambda items: make_on_ray(self._entries, folder, items, **options)
+
+    def _fault(self, item: Item, remedy: str) -> str | None:
+        """Returns what keeps a model from being used; says so if it is there and damaged."""
+        fault = self._entries.fault(item)
+        if fault not in (None, ABSENT):
+            self._say(f"{item}: {fault}; {remedy}")
+        return fault
+
+    def _chosen(self, seeds: Sequence[int] | None, include_forget: bool) -> list[Item]:
+        """Returns the models that were asked for, all of which are whole."""
+        if seeds is None:
+            seeds = self.finished(include_forget=include_forget)
+        items = [Item(int(seed), include_forget) for seed in seeds]
+        if not items:
+            raise ValueError(
+                "the bank is empty. Expected: at least one whole model; fill it first. "
+                f"Received: none in {str(self.folder)!r}."
+            )
+        for item in items:
+            if (fault := self._entries.fault(item)) is not None:
+                raise ValueError(
+                    f"seeds: expected models that are whole; fill the bank. Received: {item}, "
+                    f"of which: {fault}."
+                )
+        return items
+
+    def _require_role(self, role: str) -> None:
+        if role not in self._job.roles:
+            raise ValueError(
+                f"role: expected one of {', '.join(self._job.roles)}, which this bank keeps. "
+                f"Received: {role!r}."
+            )
+
+    def _require_same_data(self) -> None:
+        """Raises if arrays were changed in place since they were marked."""
+        split, roles = self._job.split, self._job.roles
+        if any(split.source(role).is_stream for role in split.roles):
+            return
+        if data_marks(split, roles) != self.settings["data"]:
+            raise RuntimeError(
+                "split: its arrays were changed in place since the bank was made, which is kept "
+                "under what they were. Expected: the same examples; make the bank anew."
+            )
+
+
+def _roles(split: ForgetSplit, roles: Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the roles to keep in the split's order."""
+    if not isinstance(split, ForgetSplit):
+        raise TypeError(f"split: expected a ForgetSplit. Received: {type(split).__name__}.")
+    asked = split.roles if roles is None else (roles,) if isinstance(roles, str) else tuple(roles)
+    if not asked or set(asked) - set(split.roles):
+        raise ValueError(
+            f"roles: expected some of {', '.join(split.roles)}. Received: {list(asked)}."
+        )
+    return tuple(role for role in split.roles if role in asked)
+
+
+def _check(epochs: Any, dtype: Any, threads: Any) -> None:
+    """Raises unless options are in range."""
+    check_epochs(epochs)
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"dtype: expected 'float32' or 'float16'. Received: {dtype!r}.")
+    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
+        raise ValueError(
+            f"threads: expected a whole number of at least 1, or None. Received: {threads!r}."
+        )

@@ -1,0 +1,284 @@
+"""A bank's models on disk: each one a folder that is whole or not there, and checked when read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tfunlearn.audit import marks
+from tfunlearn.audit.bank_job import Item, Made
+from tfunlearn.audit.bank_key import item_key
+from tfunlearn.audit.bank_lock import claimed
+from tfunlearn.report.files import write_atomically
+
+__all__ = ["ABSENT", "SETTINGS", "WEIGHTS", "Entries"]
+
+ABSENT = "not there"
+NOTE, SETTINGS, WEIGHTS, VERSION = "note.json", "bank.json", "model.weights.h5", 1
+SCRATCH = "scratch-"
+
+
+class Entries:
+    """The models of one bank in their folder, `out-SEED` and `in-SEED`.
+
+    A folder holds `logits-ROLE.npy`, the weights if they are kept, and `note.json`: key, seed,
+    seconds, accuracies, versions, and a sha256 of each file and of the note itself.
+
+    Args:
+        folder: Where they are; need not exist yet.
+        key: The mark of the bank's settings.
+        roles: The roles whose logits are kept.
+        weights: Whether weights are kept.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, key: str, roles: tuple[str, ...], weights: bool
+    ) -> None:
+        self.folder, self.key = folder, key
+        self._files = [_file(role) for role in roles] + ([WEIGHTS] if weights else [])
+        self._whole: dict[Item, tuple] = {}  # how its files looked when they were found whole
+
+    def items(self, include_forget: bool) -> list[Item]:
+        """Returns the models that have a folder, whole or not, in the order of their seeds."""
+        side = Item(0, include_forget).side + "-"
+        names = [path.name for path in self.folder.glob(side + "*")]
+        seeds = [name.removeprefix(side) for name in names]
+        return sorted(Item(int(seed), include_forget) for seed in seeds if seed.isdecimal())
+
+    def fault(self, item: Item) -> str | None:
+        """Returns what keeps a model from being used, or None if it is whole.
+
+        Every byte is read at the first look, and again where size, time or inode have changed.
+        """
+        folder = self.folder / item.name
+        if not folder.is_dir():
+            return ABSENT
+        look = _look([folder / name for name in (NOTE, *self._files)])
+        if look is not None and self._whole.get(item) == look:
+            return None
+        try:
+            files = self._note(item)["files"]
+            for name in self._files:
+                self._bytes(item, name, files)
+        except (OSError, ValueError) as error:
+            self._whole.pop(item, None)
+            return str(error)
+        self._whole[item] = look
+        return None
+
+    def note(self, item: Item) -> dict[str, Any]:
+        """Returns the note of a model.
+
+        Raises:
+            ValueError: If it is missing, torn or altered.
+        """
+        return self._checked(item, lambda: self._note(item))
+
+    def logits(self, item: Item, role: str) -> np.ndarray:
+        """Returns a model's logits on a role, of shape (N, C).
+
+        Raises:
+            ValueError: If the file is missing, torn or altered.
+        """
+        data = self.file(item, _file(role))
+        return np.load(io.BytesIO(data), allow_pickle=False)
+
+    def file(self, item: Item, name: str) -> bytes:
+        """Returns the content of one of a model's files.
+
+        Raises:
+            ValueError: If the file is missing, torn or altered.
+        """
+        return self._checked(item, lambda: self._bytes(item, name, self._note(item)["files"]))
+
+    def claim(self, item: Item) -> contextlib.AbstractContextManager[bool]:
+        """Claims the making of a model for the time of a block; yields whether it is ours."""
+        return claimed(self._lock(item.name))
+
+    def write(self, item: Item, made: Made) -> None:
+        """Writes a model under a temporary name and moves it into place.
+
+        Args:
+            item: Which one; its claim is ours.
+            made: What is kept.
+        """
+        self.clear(item)
+        part = self._temporary(item)
+        part.mkdir(parents=True)
+        try:
+            contents = {_file(role): _npy(array) for role, array in made.logits.items()}
+            contents |= {} if made.weights is None else {WEIGHTS: made.weights}
+            for name, content in contents.items():
+                _write(part / name, content)
+            _write(part / NOTE, _text(self._content(item, made, contents)).encode())
+            _sync(part)
+            target = self.folder / item.name
+            if target.exists():  # what was found damaged
+                os.rename(target, self._temporary(item))
+            os.rename(part, target)
+            _sync(self.folder)
+        finally:
+            _remove(part)
+        self.clear(item)
+
+    def clear(self, item: Item) -> None:
+        """Removes what is left of writings of a model that did not end; its claim is ours."""
+        for path in self.folder.glob(f".{item.name}.*.tmp"):
+            _remove(path)
+
+    def clear_all(self) -> int:
+        """Removes what dead processes left; returns how many leftovers there were."""
+        count = 0
+        for path in self.folder.glob(".*.tmp"):
+            lock = self._lock(path.name.split(".")[1])
+            with claimed(lock) as mine:
+                if not mine or not path.exists():  # the one who writes it is alive
+                    continue
+                _remove(path)
+                count += 1
+            if lock.name.startswith(SCRATCH):  # no other process will ask for it
+                lock.unlink(missing_ok=True)
+        return count
+
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Writes what the models depend on, for a reader, if it is not there yet."""
+        path = self.folder / SETTINGS
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with claimed(self._lock("bank")) as mine:
+            if mine and not path.is_file():
+                content = {"schema": "tfunlearn.bank", "version": VERSION, "key": self.key}
+                write_atomically(path, _text({**content, "settings": settings}))
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[pathlib.Path]:
+        """Yields a folder for the time of a block; `clear_all` removes it if the process dies."""
+        name = f"{SCRATCH}{secrets.token_hex(8)}"
+        with claimed(self._lock(name)):
+            path = self.folder / f".{name}.tmp"
+            path.mkdir()
+            try:
+                yield path
+            finally:
+                _remove(path)
+        self._lock(name).unlink(missing_ok=True)
+
+    def _lock(self, name: str) -> pathlib.Path:
+        return self.folder / "locks" / name
+
+    def _temporary(self, item: Item) -> pathlib.Path:
+        return self.folder / f".{item.name}.{secrets.token_hex(8)}.tmp"
+
+    def _content(self, item: Item, made: Made, contents: dict[str, bytes]) -> dict[str, Any]:
+        """Returns the note of a model."""
+        content = {
+            "schema": "tfunlearn.bank.model",
+            "version": VERSION,
+            "key": item_key(self.key, item),
+            "seed": item.seed,
+            "include_forget": item.include_forget,
+            "seconds": made.seconds,
+            "accuracy": made.accuracy,
+            "environment": made.environment,
+            "files": {
+                name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
+            },
+        }
+        return {**content, "sha256": marks.text_mark(content)}
+
+    def _note(self, item: Item) -> dict[str, Any]:
+        """Returns a note, or raises a ValueError with what is wrong with it."""
+        try:
+            note = json.loads(self._read(item, NOTE).decode())
+            kept = {name: value for name, value in note.items() if name != "sha256"}
+            same = marks.text_mark(kept) == note["sha256"]
+        except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError):
+            raise ValueError(f"{NOTE} is torn") from None
+        if not same:
+            raise ValueError(f"{NOTE} is altered, its sha256 is another")
+        if note["key"] != item_key(self.key, item):
+            raise ValueError("it was made under other settings")
+        return note
+
+    def _bytes(self, item: Item, name: str, files: dict[str, str]) -> bytes:
+        """Returns a file's content, or raises a ValueError with what is wrong with it."""
+        content = self._read(item, name)
+        if hashlib.sha256(content).hexdigest() != files.get(name):
+            raise ValueError(f"{name} is torn or altered, its sha256 is not the note's")
+        return content
+
+    def _read(self, item: Item, name: str) -> bytes:
+        try:
+            return (self.folder / item.name / name).read_bytes()
+        except FileNotFoundError:
+            raise ValueError(f"{name} is missing") from None
+
+    def _checked(self, item: Item, read: Callable[[], Any]) -> Any:
+        """Returns what is read, or raises with the model's name, and looks at it anew later."""
+        try:
+            return read()
+        except ValueError as error:
+            self._whole.pop(item, None)
+            raise ValueError(
+                f"{item}: {error}. Expected: whole files; fill the bank again."
+            ) from error
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Removes a folder or a file, if it is there; what cannot be removed is left."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _file(role: str) -> str:
+    return f"logits-{role}.npy"
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _npy(array: np.ndarray) -> bytes:
+    """Returns the content of an `.npy` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file through to the disk."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: pathlib.Path) -> None:
+    """Writes a folder's list of files through to the disk, where a folder can be opened."""
+    if os.name == "nt":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _look(paths: list[pathlib.Path]) -> tuple | None:
+    """Returns what tells without reading that files are as they were; None if one is missing."""
+    try:
+        found = [path.stat() for path in paths]
+    except OSError:
+        return None
+    return tuple((one.st_size, one.st_mtime_ns, one.st_ino) for one in found)

@@ -1,0 +1,152 @@
+"""Handing a bank's job to other processes: written to a folder once, read by each of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+from types import MappingProxyType
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfunlearn.audit.bank_job import Job
+from tfunlearn.audit.bank_key import architecture, loss_config, model_mark
+from tfunlearn.audit.bank_own import Part, own_parts
+from tfunlearn.data import ForgetSplit
+from tfunlearn.data.sources import ArraySource
+from tfunlearn.models import iter_layers
+from tfunlearn.training import Recipe
+
+__all__ = ["check_spoolable", "read", "write"]
+
+_MODEL, _JOB = "model.keras", "job.json"
+
+
+def check_spoolable(job: Job) -> None:
+    """Raises unless other processes can be given a job.
+
+    Args:
+        job: What the models have in common.
+
+    Raises:
+        ValueError: If the split is a stream, or a part is defined where no other process finds it.
+    """
+    instead = "or threads=None, which trains in this process"
+    if any(job.split.source(role).is_stream for role in _roles(job)):
+        raise ValueError(
+            "split: a stream cannot be handed to other processes. Expected: arrays, "
+            f"{instead}. Received: a tf.data.Dataset."
+        )
+    for part in _parts(job):
+        if not part.importable():
+            raise ValueError(
+                f"model: other processes cannot import {part.name!r} from {part.module!r}. "
+                f"Expected: it at the top of a module in a file, {instead}. Received: a part "
+                "defined in a notebook, in the script that runs, or inside a function."
+            )
+
+
+def write(job: Job, folder: pathlib.Path) -> None:
+    """Writes a job to a folder: the model, each source of examples once, and the rest as text.
+
+    Args:
+        job: What the models have in common; `check_spoolable` has let it pass.
+        folder: An empty folder.
+    """
+    sources: dict[int, int] = {}
+    roles = {}
+    for role in _roles(job):
+        source = job.split.source(role)
+        if id(source) not in sources:
+            number = sources[id(source)] = len(sources)
+            np.save(folder / f"x-{number}.npy", source.x, allow_pickle=False)
+            np.save(folder / f"y-{number}.npy", source.y, allow_pickle=False)
+        np.save(folder / f"ids-{role}.npy", job.split.ids[role], allow_pickle=False)
+        roles[role] = sources[id(source)]
+    job.model.save(folder / _MODEL)
+    recipe = job.recipe
+    content = {
+        "own": [list(part) for part in _parts(job)],
+        "trainable": [layer.trainable for layer in (job.model, *iter_layers(job.model))],
+        "model": model_mark(job.model, named=True),
+        "loss": loss_config(recipe.loss),
+        "optimizer": recipe.optimizer,
+        "metrics": recipe.metrics,
+        "no_decay": recipe.no_decay,
+        "sources": roles,
+        "kind": job.split.kind,
+        "num_classes": job.split.num_classes,
+        "epochs": job.epochs,
+        "batch_size": job.batch_size,
+        "jit_compile": job.jit_compile,
+        "roles": list(job.roles),
+        "dtype": job.dtype,
+        "keep_weights": job.keep_weights,
+    }
+    (folder / _JOB).write_text(json.dumps(content), encoding="utf-8")
+
+
+def read(folder: pathlib.Path, stack: contextlib.ExitStack) -> Job:
+    """Returns the job that was written to a folder; its arrays are mapped from there.
+
+    Args:
+        folder: The folder.
+        stack: Keeps what Keras is to know of one's own parts while the job is worked on.
+
+    Raises:
+        ImportError: If a part of one's own cannot be imported here.
+        RuntimeError: If the model does not come back as it was.
+    """
+    content = json.loads((folder / _JOB).read_text(encoding="utf-8"))
+    known: dict[str, Any] = {}
+    for part in (Part(*row) for row in content["own"]):
+        known[part.name] = known[part.registered] = part.load()
+    stack.enter_context(keras.saving.custom_object_scope(known))
+    model = keras.saving.load_model(folder / _MODEL, compile=False)
+    layers = (model, *iter_layers(model))
+    for layer, flag in zip(layers, content["trainable"], strict=True):
+        if layer.trainable != flag:
+            layer.trainable = flag
+    if model_mark(model, named=True) != content["model"]:
+        raise RuntimeError(
+            "model: it does not come back from a file as it was, so that another process would "
+            "train another one. Expected: equal configs, kept weights and trainable flags. "
+            "Received: different ones; threads=None trains in this process."
+        )
+    loss = keras.losses.get(content["loss"])
+    recipe = Recipe(loss, content["optimizer"], content["metrics"], content["no_decay"])
+    names = ("epochs", "batch_size", "jit_compile", "dtype", "keep_weights")
+    options = {name: content[name] for name in names}
+    return Job(model, _split(folder, content), recipe, roles=tuple(content["roles"]), **options)
+
+
+def _split(folder: pathlib.Path, content: dict[str, Any]) -> ForgetSplit:
+    """Returns the split; each source of inputs is mapped, not read."""
+    sources: dict[int, ArraySource] = {}
+    ids = {}
+    for role, number in content["sources"].items():
+        ids[role] = _load(folder, f"ids-{role}")
+        if number not in sources:
+            x, y = _load(folder, f"x-{number}", mmap_mode="r"), _load(folder, f"y-{number}")
+            sources[number] = ArraySource(x, y)
+    by_role = {role: sources[number] for role, number in content["sources"].items()}
+    kind, classes = content["kind"], content["num_classes"]
+    return ForgetSplit(
+        kind, classes, MappingProxyType(ids), "", by_role["retain"], MappingProxyType(by_role)
+    )
+
+
+def _load(folder: pathlib.Path, name: str, **options: Any) -> np.ndarray:
+    return np.load(folder / f"{name}.npy", allow_pickle=False, **options)
+
+
+def _roles(job: Job) -> list[str]:
+    """Returns the roles that are trained on or kept, in the split's order."""
+    return [role for role in job.split.roles if role in {"forget", "retain", *job.roles}]
+
+
+def _parts(job: Job) -> list[Part]:
+    """Returns the classes and functions of one's own that the job needs."""
+    return own_parts(architecture(job.model), loss_config(job.recipe.loss), job.recipe.optimizer)

@@ -1,0 +1,149 @@
+"""Training one bank model after the other; the training graph is traced once."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+import time
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from tfunlearn import metrics, models, training
+from tfunlearn.audit.bank_job import Item, Job, Made, whole
+from tfunlearn.audit.bank_own import is_own
+from tfunlearn.audit.environment import environment
+from tfunlearn.audit.outputs import Reader
+from tfunlearn.data import batches
+from tfunlearn.models.copying import example_batch
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Makes the models of a bank, one after the other.
+
+    A model is what `methods.retrain` gives for its seed, to the byte on a CPU: the same fresh
+    weights, batches, masks and optimizer state. But only the first is built, compiled and traced;
+    for each of the others the state of a fresh model and of its fresh optimizer is put into it.
+
+    Args:
+        job: What the models have in common.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._reader = Reader(job.split, job.roles)
+        self._student: keras.Model | None = None
+        kinds = [type(layer) for layer in (job.model, *models.iter_layers(job.model))]
+        self._own_layers = any(is_own(kind.__module__) for kind in kinds)
+
+    def make(self, item: Item) -> Made:
+        """Trains a model and returns what is kept of it.
+
+        Args:
+            item: Which one.
+
+        Raises:
+            RuntimeError: If the training changed nothing or diverged, or a logit is not finite.
+            ValueError: If a logit is too large for float16.
+        """
+        start = time.perf_counter()
+        student = self.train(item)
+        seconds = time.perf_counter() - start
+        logits, accuracy = {}, {}
+        for role, scores in self._reader.read(student):
+            logits[role] = _stored(scores, self._job.dtype, item, role)
+            accuracy[role] = metrics.accuracy(self._job.split.labels(role), scores)
+        weights = _weights(student) if self._job.keep_weights else None
+        return Made(logits, accuracy, round(seconds, 4), weights, environment())
+
+    def train(self, item: Item) -> keras.Model:
+        """Returns a trained model; the next call changes it.
+
+        Args:
+            item: Which one.
+
+        Raises:
+            RuntimeError: If the training changed nothing or diverged.
+        """
+        job = self._job
+        student, self._student = self._ready(item.seed), None
+        split = whole(job.split) if item.include_forget else job.split
+        stream = batches(split, "retain", batch_size=job.batch_size, shuffle=True, seed=item.seed)
+        training.fit(student, stream, epochs=job.epochs)
+        self._student = student  # only now: a training that failed leaves nothing to go on with
+        return student
+
+    def _ready(self, seed: int) -> keras.Model:
+        """Returns a compiled model as it is before its first step."""
+        fresh = models.reinitialized(self._job.model, seed=seed)
+        state = _values(fresh)
+        self._job.recipe.compile(fresh, jit_compile=self._job.jit_compile)
+        student = self._student
+        if student is None:
+            return fresh
+        _assign(student, state)
+        if self._own_layers:
+            alike = _alike(student, fresh)
+            _assign(student, state)
+            _assign(fresh, state)
+            if not alike:  # something that no variable holds differs from seed to seed
+                return fresh
+        optimizer = fresh.optimizer
+        if is_own(type(optimizer).__module__):  # it may count in Python
+            return fresh
+        optimizer.build(fresh.trainable_variables)
+        for old, new in zip(student.optimizer.variables, optimizer.variables, strict=True):
+            old.assign(new)
+        return student
+
+
+def _values(model: keras.Model) -> list[np.ndarray]:
+    """Returns weights and the states of random number generators."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in model.variables]
+
+
+def _assign(model: keras.Model, values: list[np.ndarray]) -> None:
+    """Sets weights and the states of random number generators."""
+    for variable, value in zip(model.variables, values, strict=True):
+        variable.assign(value)
+
+
+def _alike(left: keras.Model, right: keras.Model) -> bool:
+    """Tells whether two models of equal state compute the same, in inference and in training."""
+    batch = example_batch(left)
+
+    def outputs(model: keras.Model) -> Iterator[np.ndarray]:
+        for mode in (False, True):
+            for output in keras.tree.flatten(model(batch, training=mode)):
+                yield keras.ops.convert_to_numpy(output)
+
+    pairs = zip(outputs(left), outputs(right), strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def _stored(scores: np.ndarray, dtype: str, item: Item, role: str) -> np.ndarray:
+    """Returns logits in the type that they are kept in, once they are known to be finite."""
+    if not np.isfinite(scores).all():
+        raise RuntimeError(
+            f"{item}: some logits on {role} are not finite. Expected: finite logits; lower the "
+            "learning rate."
+        )
+    with np.errstate(over="ignore"):
+        kept = scores.astype(dtype)
+    if not np.isfinite(kept).all():
+        raise ValueError(
+            f"dtype: {item} has a logit of {np.abs(scores).max():.6g} on {role}. Expected: at most "
+            f"{np.finfo(dtype).max:g} for {dtype}; take float32."
+        )
+    return kept
+
+
+def _weights(model: keras.Model) -> bytes:
+    """Returns the content of a model's `.weights.h5` file, without its optimizer."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.weights.h5"
+        models.copy(model).save_weights(path)
+        return path.read_bytes()
