@@ -6,6 +6,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import log_softmax, logsumexp, softmax
 from sklearn.metrics import roc_auc_score
 
+from tfunlearn.attacks.lira import lira
 from tfunlearn.audit import figures
 from tfunlearn.audit.references import LIRA, References
 from tfunlearn.audit.spread_by_example import SpreadByExample, deviations
@@ -36,15 +37,24 @@ def margins_by_hand(labels, scores):
     )
 
 
+def _sides(labels, one, others):
+    """Returns the margins on forget and test, of a model and of the others."""
+    roles = ("forget", "test")
+    return [margins_by_hand(labels[role], one[role]) for role in roles], [
+        np.array([margins_by_hand(labels[role], scores) for scores in others[role]])
+        for role in roles
+    ]
+
+
 def figures_by_hand(labels, one, others):
     """Returns one model's figures, held against other models, without closed forms."""
-    found, margins, far = {}, {}, {}
+    found, margins, far, tables = {}, {}, {}, {}
     one = {role: own.astype("float64") for role, own in one.items()}
     for role, own in labels.items():
         found[f"{role}_accuracy"] = np.mean(one[role].argmax(axis=1) == own)
         losses = -log_softmax(one[role], axis=1)[np.arange(len(own)), own]
         found[f"{role}_loss"] = losses.mean()
-        table = np.array(
+        table = tables[role] = np.array(
             [margins_by_hand(own, scores.astype("float64")) for scores in others[role]]
         )
         margins[role] = margins_by_hand(own, one[role])
@@ -57,10 +67,12 @@ def figures_by_hand(labels, one, others):
     found["label_only_gap"] = found["forget_accuracy"] - right.mean()
     # the loss is a falling function of the margin
     sides = margins["forget"], margins["test"][mask]
+    tables = tables["forget"], tables["test"][:, mask]
     found["loss_auc"] = roc_auc_score(truth, np.concatenate(sides))
     cut = np.sort(sides[1])[::-1][int(0.01 * mask.sum())]
     found["loss_tpr_at_fpr_0_01"] = np.mean(sides[0] > cut)
-    found["lira_auc"] = roc_auc_score(truth, np.concatenate([far["forget"], far["test"][mask]]))
+    scores = lira(np.concatenate(sides), np.concatenate(tables, axis=1)).scores
+    found["lira_auc"] = roc_auc_score(truth, scores)
     found["forget_deviation_p95"] = np.percentile(np.abs(far["forget"]), 95)
     found["retain_deviation"] = np.abs(far["retain"]).mean()
     found["test_deviation"] = np.abs(far["test"]).mean()
@@ -96,6 +108,20 @@ def test_the_attacks_areas_are_those_of_each_reference(labels, logits, many):
     assert many.aucs[LIRA] == many.values["lira_auc"]
     gaps = np.array(many.values["label_only_gap"])
     np.testing.assert_allclose(many.aucs["correctness"], 0.5 + gaps / 2)
+
+
+def test_many_references_give_each_example_a_variance_of_its_own():
+    labels = make_labels({"forget": 10, "retain": 5, "test": 12})
+    logits = make_logits(labels, 67)
+    one, others = parted(logits, 66)
+    scale = np.linspace(0.1, 3, 10)[:, None].astype("float32")  # some vary more than others
+    one["forget"], others["forget"] = one["forget"] * scale, others["forget"] * scale
+    found = References(labels, others).figures(figures.read(labels, one))
+    expected = figures_by_hand(labels, one, others)
+    assert found["lira_auc"] == pytest.approx(expected["lira_auc"])
+    gaps = [m - t.mean(axis=0) for m, t in zip(*_sides(labels, one, others), strict=True)]
+    shared = roc_auc_score(np.repeat([1, 0], [10, 12]), np.concatenate(gaps))
+    assert found["lira_auc"] != pytest.approx(shared)
 
 
 def test_margins_and_answers_are_kept(labels, logits, many):

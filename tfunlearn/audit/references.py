@@ -18,7 +18,10 @@ from tfunlearn.metrics.softmax import log_softmax
 __all__ = ["LIRA", "References", "Relative"]
 
 LIRA = "lira_offline"
-"""Name of the attack by an example's deviation from the references."""
+"""Name of the attack by how far an example's margin lies above the references'."""
+
+LEAST_FOR_OWN = 64
+"""Models from which LiRA takes an example's own variance, as in `attacks.lira`."""
 
 _LEAST = 3
 _TINY = 1e-300
@@ -28,12 +31,13 @@ class Relative(NamedTuple):
     """How a model lies to other models, example by example.
 
     Attributes:
-        deviations: Role to the margins' deviations from the others' mean, in their standard
-            deviations, float64 of shape (n,).
+        gaps: Role to the margins minus the others' mean margins, nats, float64 of shape (n,).
+        deviations: The same in the others' standard deviations.
         divergences: JS divergences of the forget examples' predictions to the others' mean
             prediction, nats, float64 of shape (F,).
     """
 
+    gaps: Mapping[str, np.ndarray]
     deviations: Mapping[str, np.ndarray]
     divergences: np.ndarray
 
@@ -119,17 +123,14 @@ class References:
     def lira(self, relative: Relative) -> MembershipScores | None:
         """Returns the offline LiRA scores of a model; None where examples are too few.
 
-        Reference:
-            Carlini et al. (2022), Membership Inference Attacks From First Principles, arXiv
-            2112.03570, section 5.2 (offline, a normal fitted to each example's margins).
-        Deviation:
-            The score is the deviation itself; the paper's, its normal distribution function, has
-            the same order and saturates.
+        They order the examples as `attacks.lira` does. From 65 references on each example has a
+        standard deviation of its own; with fewer all share one, and the score is the gap in nats.
         """
         if not figures.attackable(self.labels)[0]:
             return None
-        others = relative.deviations["test"][figures.comparable(self.labels)]
-        return MembershipScores(LIRA, relative.deviations["forget"], others)
+        scores = relative.deviations if self.count > LEAST_FOR_OWN else relative.gaps
+        others = scores["test"][figures.comparable(self.labels)]
+        return MembershipScores(LIRA, scores["forget"], others)
 
     def _first_pass(
         self, place: int, logits: Mapping[str, ArrayLike]
@@ -197,7 +198,8 @@ def _relative(
     found = {role: deviations(own, *spreads[role]) for role, own in margins.items()}
     if any(own is None for own in found.values()):
         return None
-    return Relative(found, metrics.js_divergence(log_p, np.log(np.maximum(mean, _TINY))))
+    gaps = {role: own - spreads[role][0] for role, own in margins.items()}
+    return Relative(gaps, found, metrics.js_divergence(log_p, np.log(np.maximum(mean, _TINY))))
 
 
 def _relative_values(relative: Relative) -> dict[str, float]:
