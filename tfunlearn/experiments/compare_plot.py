@@ -1,8 +1,10 @@
 """The trade-off plot: how close each method comes to retraining, against what it costs."""
 
-import math
 from collections.abc import Sequence
 from html import escape
+
+from tfunlearn.report.labels import apart
+from tfunlearn.report.log_axis import LogAxis
 
 _WIDTH, _LEAST_HEIGHT = 760, 430
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 170, 12, 40
@@ -27,9 +29,10 @@ def tradeoff(
     if not points or not nothing:
         return ""
     lines = [max(gap, _LEAST_GAP) for gap in (nothing, 0.1 * nothing, between) if gap is not None]
-    across = _Axis([0.05, 1.0, *(share for _, share, _ in points)], _LEFT, _WIDTH - _RIGHT)
+    shares = [0.05, 1.0, *(share for _, share, _ in points)]
+    across = LogAxis.around(shares, _LEFT, _WIDTH - _RIGHT)
     height = max(_LEAST_HEIGHT, round(_LINE * (len(points) + 1)))
-    up = _Axis([*lines, *(gap for *_, gap in points)], height - _BOTTOM, _TOP)
+    up = LogAxis.around([*lines, *(gap for *_, gap in points)], height - _BOTTOM, _TOP)
     parts = [
         _aim(across, up, budget, lines[1]),
         _ticks(across, up),
@@ -46,27 +49,7 @@ def tradeoff(
     )
 
 
-class _Axis:
-    """A logarithmic axis that holds some values, between two places of the picture."""
-
-    def __init__(self, values: Sequence[float], start: float, end: float) -> None:
-        self.low, self.high = (math.log10(end) for end in (min(values) / 1.4, max(values) * 1.4))
-        self.start, self.end = start, end
-
-    def at(self, value: float) -> float:
-        """Returns the place of a value."""
-        part = (math.log10(value) - self.low) / (self.high - self.low)
-        return self.start + part * (self.end - self.start)
-
-    def marks(self) -> list[tuple[float, str]]:
-        """Returns place and text of the ones, twos and fives of every power of ten inside."""
-        powers = range(math.floor(self.low), math.ceil(self.high))
-        values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-        inside = [value for value in values if self.low <= math.log10(value) <= self.high]
-        return [(self.at(value), f"{value:g}") for value in inside]
-
-
-def _aim(across: _Axis, up: _Axis, budget: float, gap: float) -> str:
+def _aim(across: LogAxis, up: LogAxis, budget: float, gap: float) -> str:
     """Returns the shaded corner: close and cheap."""
     x, y = across.at(budget), up.at(gap)
     return (
@@ -75,15 +58,17 @@ def _aim(across: _Axis, up: _Axis, budget: float, gap: float) -> str:
     )
 
 
-def _ticks(across: _Axis, up: _Axis) -> str:
+def _ticks(across: LogAxis, up: LogAxis) -> str:
     """Returns the axes: lines at round numbers, and what they mean."""
     texts = []
-    for x, text in across.marks():
+    for value in across.round_values():
+        x, text = across.at(value), f"{value:g}"
         texts.append(
             f'<line class="b" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{up.start}"/>'
             f'<text x="{x:.1f}" y="{up.start + 15}" text-anchor="middle">{text}</text>'
         )
-    for y, text in up.marks():
+    for value in up.round_values():
+        y, text = up.at(value), f"{value:g}"
         texts.append(
             f'<line class="b" x1="{_LEFT}" x2="{across.end}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
@@ -98,7 +83,7 @@ def _ticks(across: _Axis, up: _Axis) -> str:
     return "".join(texts)
 
 
-def _level(up: _Axis, gap: float, name: str, style: str) -> str:
+def _level(up: LogAxis, gap: float, name: str, style: str) -> str:
     """Returns a line across the picture at a gap, with its name at its start."""
     y, end = up.at(gap), _WIDTH - _RIGHT
     return (
@@ -111,7 +96,7 @@ def _dots(points: Sequence[Point], height: float) -> list[str]:
     """Returns dots, and their names in a column at the right with a thin line to each."""
     points = sorted(points, key=lambda point: (point[2], -point[1]))
     parts, column = [], _WIDTH - _RIGHT + 14
-    levels = _spread([y for *_, y in points], height)
+    levels = apart([y for *_, y in points], _LINE, height)
     for (name, x, y), place in zip(points, levels, strict=True):
         parts.append(
             f'<path class="b" fill="none" d="M{x:.1f} {y:.1f}L{column - 3} {place:.1f}"/>'
@@ -120,13 +105,3 @@ def _dots(points: Sequence[Point], height: float) -> list[str]:
             f'<text x="{column}" y="{place + 4:.1f}">{escape(name)}</text>'
         )
     return parts
-
-
-def _spread(places: Sequence[float], bottom: float) -> list[float]:
-    """Returns ascending places moved apart by a line each, back up where they leave the picture."""
-    found: list[float] = []
-    for place in places:
-        found.append(max(place, found[-1] + _LINE) if found else place)
-    for number in range(len(found) - 1, -1, -1):
-        found[number] = bottom = min(found[number], bottom - _LINE)
-    return found

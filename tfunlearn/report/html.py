@@ -5,9 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from tfunlearn.report import charts, wording
+from tfunlearn.report import charts, evidence_page, provenance, wording
+from tfunlearn.report.markup import bullets, contents, model_name, pairs, section
 from tfunlearn.report.parts import Column
 from tfunlearn.report.style import CSS
+from tfunlearn.report.tradeoff import tradeoff
 
 if TYPE_CHECKING:
     from tfunlearn.report.result import AuditReport
@@ -19,21 +21,39 @@ _BAR_LIMIT = 0.25
 
 def page(report: AuditReport) -> str:
     """Returns the whole report as an HTML page that needs nothing else, no network included."""
-    sections = [
+    head, *parts = _sections(report)
+    if getattr(report, "evidence", {}):
+        head += contents(parts)
+    style = CSS + (evidence_page.CSS if getattr(report, "evidence", {}) else "")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(report.title)}</title><style>{style}</style></head>\n"
+        f'<body class="tfu"><main>\n{head}{"".join(parts)}</main></body></html>\n'
+    )
+
+
+def _sections(report: AuditReport) -> list[str]:
+    """Returns the parts of the page: the answer first, then what it rests on, then the rest."""
+    spread = report.reference("forget_accuracy")
+    several = spread is not None and spread.count > 1
+    return [
         _head(report),
-        _section(
+        evidence_page.answer(report),
+        section(
             "Beside the reference",
             _legend(report),
             _table(report, _main_columns(report), average=True) + _notes(report),
         ),
-        _section(
+        *evidence_page.sections(report),
+        section(
             "Accuracy by role",
             "A dot per model; the violet line is the reference"
-            + (", the band the range of the references." if len(report.references) > 1 else ".")
+            + (", the band the range of the references." if several else ".")
             + " Each axis covers only the range it needs.",
             charts.accuracy_panels(report),
         ),
-        _section(
+        section(
             "Losses per example",
             '<span class="key"></span>forget examples <span class="key t"></span>test examples. '
             "Loss in nats, logarithmic; to the left the model is surer of the right class. Where "
@@ -42,20 +62,32 @@ def page(report: AuditReport) -> str:
             raw=True,
         ),
         *(
-            _section(heading.capitalize(), "", _table(report, _group(report, *groups)))
+            section(heading.capitalize(), "", _table(report, _group(report, *groups)))
             for heading, groups in wording.BLOCKS[1:]
         ),
-        _section("Time", "Seconds to make each model.", charts.cost_bars(report)),
-        _section("The split", "", _split(report)),
-        _section("How to read this", "", _list(wording.READING)),
-        _section("Made with", "", _environment(report)),
+        section(
+            "What closeness costs",
+            "To the left is faster, further down is closer to the reference. Both axes are "
+            "logarithmic.",
+            tradeoff(report),
+        ),
+        section("Time", "Seconds to make each model.", charts.cost_bars(report)),
+        section("The split", "", _split(report)),
+        section("How to read this", "", bullets(_reading(report))),
+        section(
+            "Fingerprints",
+            "Equal sums, equal bytes: of each model's weights, and of the split.",
+            provenance.fingerprints(report),
+        ),
+        section("How to make it again", "", provenance.recipe(report)),
+        section("Made with", "", provenance.environment(report)),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.title)}</title><style>{CSS}</style></head>\n"
-        f'<body class="tfu"><main>\n{"".join(sections)}</main></body></html>\n'
-    )
+
+
+def _reading(report: AuditReport) -> tuple[str, ...]:
+    """Returns how to read what the page shows; the last sentence stays the last."""
+    own = evidence_page.READING if getattr(report, "evidence", {}) else ()
+    return (*wording.READING[:-1], *own, wording.READING[-1])
 
 
 def fragment(report: AuditReport) -> str:
@@ -68,19 +100,15 @@ def fragment(report: AuditReport) -> str:
     )
 
 
-def _section(heading: str, text: str, body: str, *, raw: bool = False) -> str:
-    """Returns a section, or nothing if it has no body."""
-    if not body:
-        return ""
-    soft = f'<p class="soft">{text if raw else escape(text, quote=False)}</p>' if text else ""
-    return f"<section><h2>{escape(heading)}</h2>{soft}{body}</section>\n"
-
-
 def _head(report: AuditReport) -> str:
+    """Returns what was asked and what was done; without evidence, numbers to start from."""
+    rest = f"<p>{escape(wording.target(report))}</p>{_tiles(report)}"
+    if getattr(report, "evidence", {}):
+        done = evidence_page.what_was_done(getattr(report, "evidence", {}))
+        rest = f"<p>{escape(done)} {escape(wording.target(report))}</p>"
     return (
         f'<header><p class="kicker">tfunlearn audit</p><h1>{escape(report.title)}</h1>'
-        f'<p class="lead">{escape(wording.request(report))}</p>'
-        f"<p>{escape(wording.target(report))}</p>{_tiles(report)}</header>\n"
+        f'<p class="lead">{escape(wording.request(report))}</p>{rest}</header>\n'
     )
 
 
@@ -144,20 +172,12 @@ def _table(report: AuditReport, columns: list[Column], *, average: bool = False)
             gap = wording.number(report.average_gap(row.name))
             cells += f'<td data-label="average gap"><span class="v">{gap}</span></td>'
         kind = ' class="ref"' if row.name in report.references else ""
-        lines.append(f'<tr{kind}><th scope="row">{_name(report, row.name)}</th>{cells}</tr>')
+        lines.append(f'<tr{kind}><th scope="row">{model_name(report, row.name)}</th>{cells}</tr>')
     lines += _spread_rows(report, columns, average=average)
     return (
         '<div class="card scroll"><table class="cells"><thead><tr><th scope="col">model</th>'
         f"{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
-
-
-def _name(report: AuditReport, name: str) -> str:
-    chips = [
-        f' <span class="chip {word.replace(" ", "-")}">{escape(word)}</span>'
-        for word in wording.tags(report, name)
-    ]
-    return escape(name) + "".join(chips)
 
 
 def _cell(report: AuditReport, name: str, column: Column) -> str:
@@ -194,11 +214,7 @@ def _spread_rows(report: AuditReport, columns: list[Column], *, average: bool) -
 def _notes(report: AuditReport) -> str:
     if not report.notes:
         return ""
-    return f'<div class="card notes"><h3>Notes</h3>{_list(report.notes)}</div>'
-
-
-def _list(texts: tuple[str, ...]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+    return f'<div class="card notes"><h3>Notes</h3>{bullets(report.notes)}</div>'
 
 
 def _split(report: AuditReport) -> str:
@@ -214,16 +230,6 @@ def _split(report: AuditReport) -> str:
     return (
         '<div class="card scroll"><table><thead><tr><th scope="col">role</th><th>examples</th>'
         f"<th></th><th>by class</th></tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
-        f"{_pairs({'kind': report.split['kind'], 'classes': report.split['num_classes']})}"
-        f"{_pairs({'fingerprint': report.split['fingerprint']})}"
+        f"{pairs({'kind': report.split['kind'], 'classes': report.split['num_classes']})}"
+        f"{pairs({'fingerprint': report.split['fingerprint']})}"
     )
-
-
-def _environment(report: AuditReport) -> str:
-    named = {str(key).replace("_", " "): value for key, value in report.environment.items()}
-    return _pairs({"created": report.created, **named})
-
-
-def _pairs(entries: dict) -> str:
-    lines = [f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in entries.items()]
-    return f"<dl>{''.join(lines)}</dl>"

@@ -105,6 +105,15 @@ min-width:90px}
 .tfu .balance i{flex:1;max-width:12px;background:var(--forget);opacity:.75;min-height:1px}
 .tfu dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:12px 0 0;
 font-size:14px}
+.tfu pre{margin:12px 0 0;font-size:14px;white-space:pre-wrap;overflow-wrap:anywhere}
+.tfu .mono dd,.tfu pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+.tfu .mono dd{font-size:13px}
+.tfu svg.chart{max-width:420px}
+.tfu .tradeoff{display:grid;gap:10px 28px;margin-top:14px;align-items:center;
+grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr))}
+.tfu .tradeoff ol{margin:0;padding-left:26px;font-size:15px}
+.tfu .tradeoff li span{display:block;color:var(--soft);font-size:13px;
+font-variant-numeric:tabular-nums}
 .tfu dt{color:var(--soft)} .tfu dd{margin:0;overflow-wrap:anywhere}
 @media (max-width:640px){
 .tfu main{padding:24px 14px 40px} .tfu h1{font-size:27px} .tfu .lead{font-size:17px}
