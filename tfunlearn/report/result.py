@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfunlearn.report import html, schema, table
+from tfunlearn.report.evidence import Evidence
 from tfunlearn.report.files import write_atomically
 from tfunlearn.report.parts import ACCURACIES, HISTOGRAM_EDGES, Column, Row, Spread
 
@@ -24,7 +25,7 @@ class AuditReport:
     """What an audit measured, with every number beside the retrained references'.
 
     Made by `tfunlearn.audit.compare`. `print(report)` shows a table; a notebook shows HTML.
-    The report gives numbers and gaps; it never gives a verdict.
+    The report says how models lie to the references; it never says that something is forgotten.
 
     Attributes:
         title: Heading of the report.
@@ -33,11 +34,17 @@ class AuditReport:
         split: What was to be forgotten: kind, num_classes, sizes, fractions (of the training set),
             class_counts (by role) and fingerprint.
         original: Name of the model that unlearning started from, or None.
-        references: Names of the models retrained without the forget set, at least one.
+        references: Names of the rows that are models retrained without the forget set; empty where
+            the references come from a bank, or where there are none.
         columns: The metrics, in the order they are shown.
         rows: A row per model.
         notes: Sentences on what is missing and why, and on models that need a second look.
         histogram_edges: Edges in nats of the loss histograms' bins.
+        reference_values: Metric to the values of references that are no rows; empty without a bank.
+        reference_seeds: Their seeds, in the same order; empty where they are not known.
+        evidence: Name of a row to what it shows beside the references.
+        fingerprints: Name of a row to the sha256 of its weights; absent where none are kept.
+        command: How to make the report again; empty if not known.
     """
 
     title: str
@@ -50,6 +57,11 @@ class AuditReport:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     histogram_edges: tuple[float, ...] = field(default=HISTOGRAM_EDGES, repr=False)
+    reference_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    reference_seeds: tuple[int, ...] = ()
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
 
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]
@@ -57,13 +69,43 @@ class AuditReport:
             raise ValueError(f"rows must have different names. Received {names}.")
         needed = [*self.references, *([] if self.original is None else [self.original])]
         missing = [name for name in needed if name not in names]
-        if missing or not self.references:
+        if missing:
             raise ValueError(
-                "rows must hold the original and at least one reference. "
-                f"Expected {needed or 'a reference'}. Received rows {names}."
+                "rows must hold the original and the references. "
+                f"Expected {needed}. Received rows {names}."
             )
+        for part in ("evidence", "fingerprints"):
+            unknown = sorted(set(getattr(self, part)) - set(names))
+            if unknown:
+                raise ValueError(
+                    f"{part} must be of rows. Expected names among {names}. Received {unknown}."
+                )
         for row in self.rows:
             self._check(row)
+        self._check_references()
+
+    def _check_references(self) -> None:
+        """Refuses values of references that are of no metric, not finite, or not as many."""
+        metrics = [column.name for column in self.columns]
+        values = self.reference_values
+        if self.references and (values or self.reference_seeds):
+            raise ValueError(
+                "references must be rows or values, not both. Expected no reference_values beside "
+                f"rows. Received rows {list(self.references)} and values of {sorted(values)}."
+            )
+        bad = {key for key in values if key not in metrics}
+        bad |= {key for key, own in values.items() if not all(map(math.isfinite, own))}
+        if bad:
+            raise ValueError(
+                "reference_values must map metrics to finite numbers. "
+                f"Expected keys among {metrics}. Received others for {sorted(bad)}."
+            )
+        sizes = {len(own) for own in values.values()}
+        if len(sizes | ({len(self.reference_seeds)} if self.reference_seeds else set())) > 1:
+            raise ValueError(
+                "reference_values must hold a number per reference. Expected as many for every "
+                f"metric as seeds. Received {sorted(sizes)} and {len(self.reference_seeds)} seeds."
+            )
 
     def _check(self, row: Row) -> None:
         expected = [column.name for column in self.columns]
@@ -98,10 +140,18 @@ class AuditReport:
             raise ValueError(f"metric must be one of {sorted(values)}. Received {metric!r}.")
         return values[metric]
 
+    @property
+    def reference_count(self) -> int:
+        """How many references there are, rows or not."""
+        if self.references:
+            return len(self.references)
+        return max((len(own) for own in self.reference_values.values()), default=0)
+
     def reference(self, metric: str) -> Spread | None:
         """Returns mean, range and deviation of the references' values, or None if none has one."""
         found = [self.value(name, metric) for name in self.references]
         values = [value for value in found if value is not None]
+        values.extend(self.reference_values.get(metric, ()))
         return Spread.of(values) if values else None
 
     def gap(self, name: str, metric: str) -> float | None:
@@ -122,20 +172,22 @@ class AuditReport:
         None for a single reference, which has no gap to itself. One of several references is
         measured against the mean of the others: what chance alone makes of a retrained model.
         """
-        others = [reference for reference in self.references if reference != name]
-        if not others:
-            return None
         gaps = []
         for metric in ACCURACIES:
-            values = [self.value(other, metric) for other in (name, *others)]
-            if any(value is None for value in values):
+            own, others = self.value(name, metric), self._others(name, metric)
+            if own is None or not others or any(value is None for value in others):
                 return None
-            gaps.append(abs(values[0] - math.fsum(values[1:]) / len(others)))
+            gaps.append(abs(own - math.fsum(others) / len(others)))
         return math.fsum(gaps) / len(gaps)
+
+    def _others(self, name: str, metric: str) -> list[float | None]:
+        """Returns the references' values of a metric without those of one row."""
+        rows = [self.value(other, metric) for other in self.references if other != name]
+        return [*rows, *self.reference_values.get(metric, ())]
 
     def __repr__(self) -> str:
         names = ", ".join(row.name for row in self.rows)
-        references = ", ".join(self.references)
+        references = ", ".join(self.references) or self.reference_count or "none"
         return f"AuditReport({self.title!r}, models: {names}; references: {references})"
 
     def __str__(self) -> str:

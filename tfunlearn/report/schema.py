@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tfunlearn.report import reading
+from tfunlearn.report.evidence import Evidence
 from tfunlearn.report.parts import Column, Row
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "VERSION", "dumps", "loads"]
 
 NAME = "tfunlearn.audit-report"
-VERSION = 1
+VERSION = 2
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
     "title": str,
@@ -27,7 +30,13 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "rows": list,
     "notes": list,
     "histogram_edges": list,
+    "reference_values": dict,
+    "reference_seeds": list,
+    "evidence": dict,
+    "fingerprints": dict,
+    "command": str,
 }
+_DERIVED = {"schema", "version", "reference"}
 _SPLIT_KEYS: dict[str, type | tuple[type, ...]] = {
     "kind": str,
     "num_classes": int,
@@ -47,10 +56,19 @@ _COLUMN_KEYS: dict[str, type | tuple[type, ...]] = dict.fromkeys(
 )
 
 
+_TYPES: dict[str, Any] = {
+    "reference_values": Mapping[str, tuple[float, ...]],
+    "reference_seeds": tuple[int, ...],
+    "evidence": Mapping[str, Evidence],
+    "fingerprints": Mapping[str, str],
+}
+
+
 def dumps(report: AuditReport) -> str:
     """Returns the report as JSON text, the gaps and the references' spread written out beside it.
 
     `gaps`, `average_gap` and `reference` are for readers of the file; `loads` computes them anew.
+    What the text holds is written down in `schema.json`, a JSON schema (draft 2020-12).
     """
     metrics = [column.name for column in report.columns]
     spreads = {metric: report.reference(metric) for metric in metrics}
@@ -60,6 +78,9 @@ def dumps(report: AuditReport) -> str:
         **{key: getattr(report, key) for key in _KEYS},
         "environment": dict(report.environment),
         "split": dict(report.split),
+        "reference_values": {key: list(own) for key, own in report.reference_values.items()},
+        "evidence": {name: asdict(own) for name, own in report.evidence.items()},
+        "fingerprints": dict(report.fingerprints),
         "columns": [asdict(column) for column in report.columns],
         "rows": [
             {
@@ -85,7 +106,8 @@ def loads(text: str | bytes, source: str = "the text") -> dict[str, Any]:
         source: Where the text comes from, for the error messages.
 
     Raises:
-        ValueError: If it is not complete JSON, of another schema version, or lacks a key.
+        ValueError: If it is not complete JSON, of another schema version, lacks a key, holds an
+            unknown one, or holds a value of another type.
     """
     try:
         data = json.loads(text)
@@ -105,14 +127,26 @@ def loads(text: str | bytes, source: str = "the text") -> dict[str, Any]:
             f"Received {data.get('version')!r}."
         )
     fields = _fields(data, _KEYS, source)
+    unknown = sorted(set(data) - set(_KEYS) - _DERIVED)
+    if unknown:
+        raise ValueError(
+            f"{source} must hold the schema's keys only. Expected {list(_KEYS)}. "
+            f"Received {unknown} besides."
+        )
     _fields(fields["split"], _SPLIT_KEYS, f"{source}: split")
     columns = [
         Column(**_fields(entry, _COLUMN_KEYS, f"{source}: columns[{place}]"))
         for place, entry in enumerate(fields["columns"])
     ]
     rows = [_row(entry, f"{source}: rows[{place}]") for place, entry in enumerate(fields["rows"])]
-    lists = {key: tuple(fields[key]) for key in ("references", "notes", "histogram_edges")}
-    return {**fields, **lists, "columns": tuple(columns), "rows": tuple(rows)}
+    lists = ("references", "notes", "histogram_edges")
+    return {
+        **fields,
+        **{key: tuple(fields[key]) for key in lists},
+        **{key: reading.values(_TYPES[key], fields[key], f"{source}: {key}") for key in _TYPES},
+        "columns": tuple(columns),
+        "rows": tuple(rows),
+    }
 
 
 def _row(entry: Any, where: str) -> Row:

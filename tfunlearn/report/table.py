@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from tfunlearn.report import wording
+from tfunlearn.report import evidence_table, wording
 from tfunlearn.report.parts import Column
 
 if TYPE_CHECKING:
@@ -31,12 +31,18 @@ def render(report: AuditReport) -> str:
         if not columns:
             continue
         lines += [*_block(report, columns, "accuracy" in groups), ""]
+    lines += evidence_table.render(report)
     lines += _wrapped(wording.target(report))
-    lines += _wrapped("In brackets: the gap to the reference, value minus reference.")
-    if len(report.references) > 1:
+    if report.reference_count:
+        lines += _wrapped("In brackets: the gap to the reference, value minus reference.")
+    if report.reference_count > 1:
         lines += _wrapped(
-            "The reference is the mean of several; * marks values in their range. The average gap "
-            "of a reference is the one to the mean of the others."
+            "The reference is the mean of several; * marks values in their range."
+            + (
+                " The average gap of a reference is the one to the mean of the others."
+                if report.references
+                else ""
+            )
         )
     lines += [line for note in report.notes for line in _wrapped(note, "- ")]
     return "\n".join(lines)
@@ -77,7 +83,7 @@ def _cell(report: AuditReport, name: str, column: Column) -> str:
 
 def _spread_rows(report: AuditReport, columns: list[Column]) -> list[list[str]]:
     """Returns mean, lowest and highest of the references where there are several."""
-    if len(report.references) < 2:
+    if report.reference_count < 2:
         return []
     spreads = [(report.reference(column.name), column.unit) for column in columns]
     return [

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCKS",
+    "NO_REFERENCE",
     "READING",
     "ROLES",
     "forgets_whole_class",
@@ -45,6 +46,12 @@ READING = (
     "Nothing here says that something is forgotten. Close numbers are necessary, not sufficient: "
     "stronger attacks may still tell the models apart.",
 )
+
+NO_REFERENCE = (
+    "No reference was given: no model that was retrained without the forget set. So nothing here "
+    "says how near a model is to one, nor where its numbers should lie."
+)
+"""What a report without references says in place of a target."""
 
 _DIGITS = {"nats": 4, "seconds": 1}
 
@@ -89,7 +96,9 @@ def forgets_whole_class(report: AuditReport) -> bool:
 
 
 def target(report: AuditReport) -> str:
-    """Returns the sentence on where the forget accuracy should be."""
+    """Returns the sentence on where the forget accuracy should be, or that it is not known."""
+    if not report.reference_count:
+        return NO_REFERENCE
     if forgets_whole_class(report):
         return (
             "The reference has never seen the forgotten class, so its forget accuracy is about 0: "
