@@ -4,6 +4,7 @@ import bisect
 import random
 import statistics
 
+from tests.report.conftest import make_report, make_row
 from tfunlearn.report.evidence import (
     AttackResult,
     ClassSlice,
@@ -138,3 +139,28 @@ def _margins(rng, strength, count):
 def _slice(rng, strength, count, label):
     references = tuple(round(rng.gauss(0.91, 0.01), 4) for _ in range(count))
     return ClassSlice(label, 120 + label, round(0.911 + 0.03 * strength, 4), references)
+
+
+def make_audit(evidence=None, names=("original", "finetune", "held-out retrain"), **own):
+    """Returns a report on these models and two references, with evidence on each of them."""
+    values = {"original": (1.0, 0.99, 0.90, 0.05, 0.60, 10.0)}
+    rows = [
+        make_row(name, *values.get(name, (0.95, 0.97, 0.89, 0.15, 0.55, 2.5))) for name in names
+    ]
+    rows += [
+        make_row(f"retrained, {seed}", 0.9, 0.98, 0.88, 0.3, 0.5, 8.0 + seed) for seed in (0, 1)
+    ]
+    report = make_report(
+        rows=rows,
+        references=("retrained, 0", "retrained, 1"),
+        original="original" if "original" in names else None,
+    )
+    if evidence is None:
+        strengths = {"original": 2, "held-out retrain": 0}
+        evidence = {
+            name: make_evidence(strengths.get(name, 0.8), seed=seed)
+            for seed, name in enumerate(names)
+        }
+    for key, value in {"evidence": evidence, "fingerprints": {}, "command": "", **own}.items():
+        object.__setattr__(report, key, value)
+    return report
