@@ -1,6 +1,7 @@
 """An audit of four models against many references, made by hand from drawn numbers."""
 
 import bisect
+import dataclasses
 import random
 import statistics
 
@@ -150,17 +151,30 @@ def make_audit(evidence=None, names=("original", "finetune", "held-out retrain")
     rows += [
         make_row(f"retrained, {seed}", 0.9, 0.98, 0.88, 0.3, 0.5, 8.0 + seed) for seed in (0, 1)
     ]
-    report = make_report(
-        rows=rows,
-        references=("retrained, 0", "retrained, 1"),
-        original="original" if "original" in names else None,
-    )
     if evidence is None:
         strengths = {"original": 2, "held-out retrain": 0}
         evidence = {
             name: make_evidence(strengths.get(name, 0.8), seed=seed)
             for seed, name in enumerate(names)
         }
-    for key, value in {"evidence": evidence, "fingerprints": {}, "command": "", **own}.items():
-        object.__setattr__(report, key, value)
-    return report
+    return make_report(
+        **{
+            "rows": rows,
+            "references": ("retrained, 0", "retrained, 1"),
+            "original": "original" if "original" in names else None,
+            "evidence": evidence,
+            **own,
+        }
+    )
+
+
+def make_bank_audit(**own):
+    """Returns the same with the references in a bank: values and seeds, no rows."""
+    report = make_audit()
+    values = {column.name: (0.9, 0.91, 0.92) for column in report.columns[:-1]}
+    return dataclasses.replace(
+        report,
+        rows=report.rows[:3],
+        references=(),
+        **{"reference_values": values, "reference_seeds": (0, 1, 2), **own},
+    )

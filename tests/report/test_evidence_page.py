@@ -6,7 +6,13 @@ import re
 
 import pytest
 
-from tests.report.evidence_case import NO_LOW_RATE, NOT_RUN, make_audit, make_evidence
+from tests.report.evidence_case import (
+    NO_LOW_RATE,
+    NOT_RUN,
+    make_audit,
+    make_bank_audit,
+    make_evidence,
+)
 from tests.report.reading import Page
 from tfunlearn.report.evidence_page import words
 from tfunlearn.report.evidence_page.slices import MOST as MOST_CLASSES
@@ -52,6 +58,44 @@ def test_the_answer_stands_first_with_count_and_p_value(audit, page):
 def test_what_was_done_is_one_sentence(page):
     done = "Each model below was held against 24 models retrained without the forget set, by 10 "
     assert f"{done}figures and 4 membership attacks." in " ".join(page.text[""].split())
+
+
+def test_references_of_a_bank_are_named_by_their_seeds():
+    found = Page(make_bank_audit().to_html())
+    assert "without the forget set (seeds 0 to 2), by 10 figures" in found.text[""]
+    assert "seeds of the references0 to 2" in found.text["made-with"]
+    row = found.table("beside-the-reference", "").row("references, mean")
+    assert row["test accuracy"].parts == {"v": "0.910", "g": "0.900 to 0.920"}
+    assert "the band the range of the references" in found.text["accuracy-by-role"]
+    assert "two shapes" not in found.text["losses-per-example"]
+
+
+def test_one_reference_of_a_bank_has_a_line():
+    values = {"test_accuracy": (0.9,)}
+    report = make_bank_audit(reference_values=values, reference_seeds=(5,))
+    row = Page(report.to_html()).table("beside-the-reference", "").row("reference")
+    assert row["test accuracy"].parts["v"] == "0.900"
+    assert row["forget accuracy"].text == "-"
+
+
+def test_without_references_there_are_no_gaps():
+    report = make_bank_audit(reference_values={}, reference_seeds=(), evidence={})
+    for markup in (report.to_html(), report._repr_html_()):
+        found = Page(markup)
+        assert "No reference was given" in found.text[""]
+        assert "gap to" not in "".join(found.text.values())
+    page = Page(report.to_html())
+    assert page.table("each-model-s-numbers", "").row("finetune")["test accuracy"].text == "0.890"
+    assert "violet" not in page.text["accuracy-by-role"]
+    assert page.text["accuracy-by-role"].count("finetune") == 3
+    assert page.attributes("i", "band") == page.attributes("i", "mean") == []
+    assert "what-closeness-costs" not in page.text
+
+
+def test_a_notebook_shows_the_answer(audit):
+    found = Page(audit._repr_html_())
+    text = found.text["beside-retrained-models"]
+    assert all(own.verdict.text in text for own in audit.evidence.values())
 
 
 def test_too_few_references_tell_nothing():

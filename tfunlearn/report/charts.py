@@ -40,18 +40,20 @@ def _panel(report: AuditReport, role: str) -> str:
     metric = f"{role}_accuracy"
     values = {row.name: report.value(row.name, metric) for row in report.rows}
     spread = report.reference(metric)
-    if spread is None:
+    shown = [value for value in values.values() if value is not None]
+    if not shown:
         return ""
-    low, high = axis([value for value in values.values() if value is not None])
+    low, high = axis([*shown, *((spread.min, spread.max) if spread else ())])
 
     def at(value: float) -> str:
         return f"{100 * (value - low) / (high - low):.2f}%"
 
-    width = 100 * (spread.max - spread.min) / (high - low)
-    marks = f'<i class="mean" style="left:{at(spread.mean)}"></i>'
-    if spread.count > 1:
-        band = f'<i class="band" style="left:{at(spread.min)};width:{width:.2f}%"></i>'
-        marks = band + marks
+    marks = ""
+    if spread:
+        marks = f'<i class="mean" style="left:{at(spread.mean)}"></i>'
+    if spread and spread.count > 1:
+        width = 100 * (spread.max - spread.min) / (high - low)
+        marks = f'<i class="band" style="left:{at(spread.min)};width:{width:.2f}%"></i>{marks}'
     lines = []
     for name, value in values.items():
         dot = "" if value is None else f'<i style="left:{at(value)}"></i>'

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["fragment", "page"]
 
 _BAR_LIMIT = 0.25
+_SHAPES = " Where the reference's two shapes lie on each other, an unlearned model's should too."
 
 
 def page(report: AuditReport) -> str:
     """Returns the whole report as an HTML page that needs nothing else, no network included."""
     head, *parts = _sections(report)
-    if getattr(report, "evidence", {}):
+    if report.evidence:
         head += contents(parts)
-    style = CSS + (evidence_page.CSS if getattr(report, "evidence", {}) else "")
+    style = CSS + (evidence_page.CSS if report.evidence else "")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -35,29 +36,35 @@ def page(report: AuditReport) -> str:
 
 def _sections(report: AuditReport) -> list[str]:
     """Returns the parts of the page: the answer first, then what it rests on, then the rest."""
-    spread = report.reference("forget_accuracy")
-    several = spread is not None and spread.count > 1
+    given = report.reference_count
     return [
         _head(report),
         evidence_page.answer(report),
         section(
-            "Beside the reference",
+            "Beside the reference" if given else "Each model's numbers",
             _legend(report),
             _table(report, _main_columns(report), average=True) + _notes(report),
         ),
         *evidence_page.sections(report),
         section(
             "Accuracy by role",
-            "A dot per model; the violet line is the reference"
-            + (", the band the range of the references." if several else ".")
-            + " Each axis covers only the range it needs.",
+            "A dot per model. "
+            + ("The violet line is the reference" if given else "")
+            + (
+                ""
+                if not given
+                else ", the band the range of the references. "
+                if given > 1
+                else ". "
+            )
+            + "Each axis covers only the range it needs.",
             charts.accuracy_panels(report),
         ),
         section(
             "Losses per example",
             '<span class="key"></span>forget examples <span class="key t"></span>test examples. '
-            "Loss in nats, logarithmic; to the left the model is surer of the right class. Where "
-            "the reference's two shapes lie on each other, an unlearned model's should too.",
+            "Loss in nats, logarithmic; to the left the model is surer of the right class."
+            + (_SHAPES if report.references else ""),
             charts.loss_panels(report),
             raw=True,
         ),
@@ -86,16 +93,17 @@ def _sections(report: AuditReport) -> list[str]:
 
 def _reading(report: AuditReport) -> tuple[str, ...]:
     """Returns how to read what the page shows; the last sentence stays the last."""
-    own = evidence_page.READING if getattr(report, "evidence", {}) else ()
+    own = evidence_page.READING if report.evidence else ()
     return (*wording.READING[:-1], *own, wording.READING[-1])
 
 
 def fragment(report: AuditReport) -> str:
-    """Returns heading, main table, target sentence and notes, for a notebook's output cell."""
+    """Returns heading, target, answer, main table and notes, for a notebook's output cell."""
+    style = CSS + (evidence_page.CSS if report.evidence else "")
     return (
-        f'<style>{CSS}</style><div class="tfu inline"><h2>{escape(report.title)}</h2>'
+        f'<style>{style}</style><div class="tfu inline"><h2>{escape(report.title)}</h2>'
         f"<p>{escape(wording.request(report))} {escape(wording.target(report))}</p>"
-        f'<p class="soft">{_legend(report)}</p>'
+        f'{evidence_page.answer(report)}<p class="soft">{_legend(report)}</p>'
         f"{_table(report, _main_columns(report), average=True)}{_notes(report)}</div>"
     )
 
@@ -103,8 +111,8 @@ def fragment(report: AuditReport) -> str:
 def _head(report: AuditReport) -> str:
     """Returns what was asked and what was done; without evidence, numbers to start from."""
     rest = f"<p>{escape(wording.target(report))}</p>{_tiles(report)}"
-    if getattr(report, "evidence", {}):
-        done = evidence_page.what_was_done(getattr(report, "evidence", {}))
+    if report.evidence:
+        done = evidence_page.what_was_done(report)
         rest = f"<p>{escape(done)} {escape(wording.target(report))}</p>"
     return (
         f'<header><p class="kicker">tfunlearn audit</p><h1>{escape(report.title)}</h1>'
@@ -138,7 +146,9 @@ def _tiles(report: AuditReport) -> str:
 
 
 def _legend(report: AuditReport) -> str:
-    several = len(report.references) > 1
+    if not report.reference_count:
+        return ""
+    several = report.reference_count > 1
     whose = "the mean of the references" if several else "the reference"
     return (
         f"Under each value: its gap to {whose}, orange above, blue below; "
@@ -196,8 +206,8 @@ def _cell(report: AuditReport, name: str, column: Column) -> str:
 
 
 def _spread_rows(report: AuditReport, columns: list[Column], *, average: bool) -> list[str]:
-    """Returns a row with the references' mean and range where there are several."""
-    if len(report.references) < 2:
+    """Returns a row with the references' mean and range where no one row shows the reference."""
+    if report.reference_count < 2 and (report.references or not report.reference_count):
         return []
     cells = []
     for column in columns:
@@ -208,7 +218,8 @@ def _spread_rows(report: AuditReport, columns: list[Column], *, average: bool) -
             text = f'<span class="v">{mean}</span><span class="g">{low} to {high}</span>'
         cells.append(f'<td data-label="{escape(column.label)}">{text}</td>')
     cells.append("<td></td>" if average else "")
-    return [f'<tr class="ref"><th scope="row">references, mean</th>{"".join(cells)}</tr>']
+    name = "references, mean" if report.reference_count > 1 else "reference"
+    return [f'<tr class="ref"><th scope="row">{name}</th>{"".join(cells)}</tr>']
 
 
 def _notes(report: AuditReport) -> str:

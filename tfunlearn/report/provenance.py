@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from tfunlearn.report import markup
+from tfunlearn.report.evidence_page import words
 
 if TYPE_CHECKING:
     from tfunlearn.report.result import AuditReport
@@ -15,25 +16,23 @@ __all__ = ["environment", "fingerprints", "recipe"]
 
 def fingerprints(report: AuditReport) -> str:
     """Returns the fingerprints of the models and the split, or nothing if no model has one."""
-    if not getattr(report, "fingerprints", {}):
+    if not report.fingerprints:
         return ""
     marks = {
         "ids and data of the split": report.split["fingerprint"],
-        **getattr(report, "fingerprints", {}),
+        **report.fingerprints,
     }
     return f'<div class="mono">{markup.pairs(marks)}</div>'
 
 
 def recipe(report: AuditReport) -> str:
     """Returns the command that makes the report again, or nothing if it is not known."""
-    return (
-        f'<pre class="card">{escape(getattr(report, "command", ""))}</pre>'
-        if getattr(report, "command", "")
-        else ""
-    )
+    return f'<pre class="card">{escape(report.command)}</pre>' if report.command else ""
 
 
 def environment(report: AuditReport) -> str:
     """Returns when and with what the report was made."""
     named = {str(key).replace("_", " "): value for key, value in report.environment.items()}
+    if report.reference_seeds:
+        named["seeds of the references"] = words.seeds(report.reference_seeds)
     return markup.pairs({"created": report.created, **named})

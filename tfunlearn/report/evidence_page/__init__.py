@@ -68,7 +68,5 @@ def sections(report: AuditReport) -> list[str]:
 def in_order(report: AuditReport) -> dict[str, Evidence]:
     """Returns the evidence in the order of the report's rows."""
     return {
-        row.name: getattr(report, "evidence", {})[row.name]
-        for row in report.rows
-        if row.name in getattr(report, "evidence", {})
+        row.name: report.evidence[row.name] for row in report.rows if row.name in report.evidence
     }

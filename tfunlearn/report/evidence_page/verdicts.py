@@ -31,17 +31,19 @@ def verdicts(report: AuditReport, evidence: Mapping[str, Evidence]) -> str:
     )
 
 
-def what_was_done(evidence: Mapping[str, Evidence]) -> str:
+def what_was_done(report: AuditReport) -> str:
     """Returns in one sentence what the models were held against, and by what."""
+    evidence = report.evidence
     counts = sorted({own.verdict.references for own in evidence.values()})
     figures = {figure.name for own in evidence.values() for figure in own.figures}
     attacks = {attack.attack for own in evidence.values() for attack in own.attacks}
     among = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
     by = f" and {_counted(len(attacks), 'membership attack')}" if attacks else ""
+    seeds = f" (seeds {words.seeds(report.reference_seeds)})" if report.reference_seeds else ""
     models = "Each model below" if len(evidence) > 1 else "The model below"
     return (
-        f"{models} was held against {among} models retrained without the forget set, "
-        f"by {_counted(len(figures), 'figure')}{by}."
+        f"{models} was held against {among} models retrained without the forget set"
+        f"{seeds}, by {_counted(len(figures), 'figure')}{by}."
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tfunlearn.report import wording
 
-__all__ = ["READING", "figure_label", "p_value", "percentile", "references", "span"]
+__all__ = ["READING", "figure_label", "p_value", "percentile", "references", "seeds", "span"]
 
 READING = (
     "Inside the references' spread: one more model retrained without the forget set would lie as "
@@ -68,6 +68,19 @@ def percentile(value: float | None) -> str:
     if 99.5 <= value < 100:
         return ">99"
     return "<1" if 0 < value < 0.5 else f"{value:.0f}"
+
+
+def seeds(values: Sequence[int]) -> str:
+    """Returns seeds in few words.
+
+    Example:
+        >>> seeds([0, 1, 2, 3]), seeds([7, 3])
+        ('0 to 3', '7, 3')
+    """
+    values = list(values)
+    if len(values) > 2 and values == list(range(values[0], values[0] + len(values))):
+        return f"{values[0]} to {values[-1]}"
+    return ", ".join(str(value) for value in values)
 
 
 def span(low: float | None, high: float | None, unit: str = "fraction") -> str:
