@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
+from tfunlearn.attacks.checks import check_level
+from tfunlearn.audit.banked import HELD_OUT, Banked, column_values, shown_seeds, take
 from tfunlearn.audit.columns import columns
 from tfunlearn.audit.environment import environment
-from tfunlearn.audit.measure import Measured, measure
+from tfunlearn.audit.judge import Judge
+from tfunlearn.audit.measure import Measured, finite_logits
+from tfunlearn.audit.measure import measured as measure_logits
 from tfunlearn.audit.outputs import Reader
 from tfunlearn.audit.rows import RowMaker
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check_inputs
-from tfunlearn.models import num_classes
-from tfunlearn.report import AuditReport
+from tfunlearn.models import fingerprint, num_classes
+from tfunlearn.report import AuditReport, wording
 from tfunlearn.seeds import check_seed
+
+if TYPE_CHECKING:
+    from tfunlearn.audit.bank import ReferenceBank
 
 __all__ = ["compare"]
 
@@ -27,29 +35,45 @@ def compare(
     models: Mapping[str, keras.Model],
     split: ForgetSplit,
     *,
-    reference: str | Sequence[str] = "retrained",
+    reference: str | Sequence[str] | None = "retrained",
     original: str | None = "original",
+    bank: ReferenceBank | None = None,
+    held_out: bool = True,
+    level: float = 0.95,
+    svc: bool = False,
     seconds: Mapping[str, float] | None = None,
     title: str = "",
+    command: str = "",
     seed: int = 0,
     batch_size: int = 512,
 ) -> AuditReport:
-    """Measures models on every role of a split and puts each number beside the reference's.
+    """Measures models on every role of a split and puts each number beside the references'.
 
-    No model is trained or changed. The membership attack sets the forget examples against the
-    test examples of the classes that occur in the forget set (all, if all occur): with other
-    classes among them it could tell the sides apart by class, which says nothing on membership.
+    No model is trained or changed. Membership attacks set the forget examples against the test
+    examples of the classes that occur in the forget set (all, if all occur): with other classes
+    among them they could tell the sides apart by class, which says nothing on membership.
+
+    With a bank, or with several references among the models, each other model also gets
+    evidence: whether it lies inside the references' spread, over all its figures at once.
 
     Args:
         models: Name to built classifier; all with the split's number of classes.
         split: Roles to measure on; forget, retain, test and, if present, validation are read.
         reference: Name, or names, of the models retrained without the forget set. Gaps are taken
-            to their mean; with several, their spread is shown.
+            to their mean; with several, their spread is shown. With a bank it is not looked at.
+            None without a bank: a report without references, which says so.
         original: Name of the model that unlearning started from. None: utility preservation,
             performance drop and weight distance are absent.
+        bank: Models retrained without the forget set, which are the references then; no row each.
+        held_out: With a bank: keep its last model out of the references and audit it like the
+            others, as the row "held-out retrain".
+        level: Share of retrained models that lie inside the spread, in (0, 1). An answer takes
+            1 / (1 - level) - 1 references: 19 at 0.95.
+        svc: Whether the evidence has the attack by an SVC as well: seconds to minutes a model.
         seconds: Name to the seconds that it took to make that model.
         title: Heading of the report.
-        seed: Seed of the membership attack.
+        command: How to make the report again, for its readers.
+        seed: Seed of the membership attacks.
         batch_size: Examples per prediction step, at least 1.
 
     Returns:
@@ -58,22 +82,33 @@ def compare(
     Raises:
         TypeError: If something else than Keras models is compared.
         ValueError: If the reference or the original is missing, class counts differ, a time is
-            negative or of an unknown model, or the outputs of a reference or of the original
-            are not finite.
+            negative or of an unknown model, the bank is of other data or too small, or the
+            outputs of a reference or of the original are not finite.
     """
     check_seed(seed)
+    check_level(level)
     _check_models(models, split)
-    references = _references(models, reference, original)
+    references = _references(models, reference, original, bank)
+    banked = None if bank is None else take(bank, split, held_out=held_out)
+    shown = _with_held_out(models, banked)
     times = _times(models, seconds)
-    reader = Reader(split, split.roles, batch_size=batch_size)
-    measured = {}
-    for name, model in models.items():
-        measured[name] = measure(model, split, reader)
+    if banked is not None and banked.held_out_seconds is not None:
+        times[HELD_OUT] = banked.held_out_seconds
+    measured: dict[str, dict[str, Measured]] = {}
+    own_columns = columns(split.roles)
+    maker = RowMaker(shown, split, original, measured, times, own_columns, seed)
+    judge = Judge(split, banked and banked.references, references, original, maker.remarks)
+    options = {"level": level, "seed": seed, "svc": svc}
+    for name, logits in _read(shown, split, banked, references, original, batch_size):
+        measured[name] = {role: measure_logits(split.labels(role), logits[role]) for role in logits}
         if name in references or name == original:
             _check_finite(name, measured[name], split)
-    shown = columns(split.roles)
-    maker = RowMaker(models, split, original, measured, times, shown, seed)
-    rows = tuple(maker.row(name) for name in models)
+        judge.see(name, logits, **options)
+    rows = tuple(maker.row(name) for name in shown)
+    values = {}
+    if banked is not None:
+        tested = None if original is None else measured[original]["test"].accuracy
+        values = column_values(banked, tested, seed=seed)
     return AuditReport(
         title=title or "Unlearning audit",
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -81,10 +116,46 @@ def compare(
         split=summary(split),
         original=original,
         references=references,
-        columns=shown,
+        columns=own_columns,
         rows=rows,
-        notes=(*maker.notes(), *_on_references(references)),
+        notes=(*maker.notes(), *_on_references(references, banked)),
+        reference_values=values,
+        reference_seeds=banked.seeds if banked else (),
+        evidence={name: judge.found[name] for name in shown if name in judge.found},
+        fingerprints={name: fingerprint(model) for name, model in models.items()},
+        command=command,
     )
+
+
+def _with_held_out(
+    models: Mapping[str, keras.Model], banked: Banked | None
+) -> dict[str, keras.Model | None]:
+    """Returns the models of all rows; the one that a bank holds out has none."""
+    if banked is None or banked.held_out is None:
+        return dict(models)
+    if HELD_OUT in models:
+        raise ValueError(
+            "models must leave a name to the bank's model that is held out. "
+            f"Expected another name, or held_out=False. Received {HELD_OUT!r}."
+        )
+    return {**models, HELD_OUT: None}
+
+
+def _read(
+    models: Mapping[str, keras.Model | None],
+    split: ForgetSplit,
+    banked: Banked | None,
+    references: tuple[str, ...],
+    original: str | None,
+    batch_size: int,
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yields each model's logits by role: references first, then the original, then the others."""
+    reader = Reader(split, split.roles, batch_size=batch_size)
+    for name in sorted(models, key=lambda name: (name not in references, name != original)):
+        if models[name] is None:
+            yield name, banked.held_out
+        else:
+            yield name, dict(finite_logits(models[name], reader))
 
 
 def _check_models(models: Mapping[str, keras.Model], split: ForgetSplit) -> None:
@@ -105,16 +176,22 @@ def _check_models(models: Mapping[str, keras.Model], split: ForgetSplit) -> None
 
 
 def _references(
-    models: Mapping[str, keras.Model], reference: str | Sequence[str], original: str | None
+    models: Mapping[str, keras.Model],
+    reference: str | Sequence[str] | None,
+    original: str | None,
+    bank: ReferenceBank | None,
 ) -> tuple[str, ...]:
     """Returns the references' names after checking that they and the original are there."""
-    names = (reference,) if isinstance(reference, str) else tuple(reference)
-    missing = [name for name in names if name not in models]
-    if missing or not names:
-        raise ValueError(
-            "reference must name models retrained without the forget set; without one no number "
-            f"can be judged. Expected names among {list(models)}. Received {list(names)}."
-        )
+    names: tuple[str, ...] = ()
+    if bank is None and reference is not None:
+        names = (reference,) if isinstance(reference, str) else tuple(reference)
+        missing = [name for name in names if name not in models]
+        if missing or not names:
+            raise ValueError(
+                "reference must name models retrained without the forget set; without one no "
+                f"number can be judged. Expected names among {list(models)}, or None for a report "
+                f"that says so. Received {list(names)}."
+            )
     if original is not None and original not in models:
         raise ValueError(
             "original must name the model that unlearning started from, or be None. "
@@ -168,7 +245,20 @@ def summary(split: ForgetSplit) -> dict[str, Any]:
     }
 
 
-def _on_references(references: tuple[str, ...]) -> list[str]:
+def _on_references(references: tuple[str, ...], banked: Banked | None) -> list[str]:
+    if banked is not None:
+        found = (
+            f"The references are {len(banked.seeds)} models retrained without the forget set, "
+            f"seeds {shown_seeds(banked.seeds)}."
+        )
+        if banked.held_out_seed is None:
+            return [found]
+        return [
+            f"{found} One more, seed {banked.held_out_seed}, is the row {HELD_OUT!r}: what the "
+            "audit says of a model that did what was asked."
+        ]
+    if not references:
+        return [wording.NO_REFERENCE]
     if len(references) > 1:
         return []
     return [

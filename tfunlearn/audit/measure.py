@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
@@ -12,7 +13,7 @@ from tfunlearn.audit.outputs import Reader
 from tfunlearn.data import ForgetSplit
 from tfunlearn.report.parts import HISTOGRAM_EDGES
 
-__all__ = ["Measured", "collapsed", "histogram", "measure"]
+__all__ = ["Measured", "collapsed", "finite_logits", "histogram", "measure", "measured"]
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,39 @@ def measure(model: keras.Model, split: ForgetSplit, reader: Reader) -> dict[str,
     Raises:
         ValueError: If the model's logits cannot be read.
     """
-    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-        return {}
-    found = {}
-    for role, scores in reader.read(model):
-        if not np.isfinite(scores).all():
-            continue
-        labels = split.labels(role)
-        found[role] = Measured(
-            accuracy=metrics.accuracy(labels, scores),
-            losses=metrics.cross_entropy(labels, scores),
-            predicted=np.bincount(scores.argmax(axis=1), minlength=split.num_classes),
-        )
-    return found
+    return {
+        role: measured(split.labels(role), scores) for role, scores in finite_logits(model, reader)
+    }
+
+
+def finite_logits(model: keras.Model, reader: Reader) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields each role with a model's logits on it, float64 of shape (N, C), where all are finite.
+
+    Raises:
+        ValueError: If the model's logits cannot be read.
+    """
+    if all(np.isfinite(weight).all() for weight in model.get_weights()):
+        for role, scores in reader.read(model):
+            if np.isfinite(scores).all():
+                yield role, scores
+
+
+def measured(labels: np.ndarray, logits: np.ndarray) -> Measured:
+    """Returns what the audit needs of one model's logits on one role.
+
+    Args:
+        labels: Class numbers, integers of shape (N,).
+        logits: Scores before the softmax, shape (N, C), finite.
+
+    Example:
+        >>> measured(np.array([0, 1]), np.array([[9.0, 0.0], [9.0, 0.0]])).predicted
+        array([2, 0])
+    """
+    return Measured(
+        accuracy=metrics.accuracy(labels, logits),
+        losses=metrics.cross_entropy(labels, logits),
+        predicted=np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]),
+    )
 
 
 def histogram(losses: np.ndarray) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ class RowMaker:
     """Makes a row per model and remembers what could not be had, and why.
 
     Args:
-        models: Name to model.
+        models: Name to model; None for one of which only the outputs are known.
         split: The split they were measured on.
         original: Name of the original, or None.
         measured: Name to role to what was measured; a role without finite outputs is absent.
@@ -34,7 +34,7 @@ class RowMaker:
 
     def __init__(
         self,
-        models: Mapping[str, keras.Model],
+        models: Mapping[str, keras.Model | None],
         split: ForgetSplit,
         original: str | None,
         measured: Mapping[str, Mapping[str, Measured]],
@@ -88,6 +88,10 @@ class RowMaker:
             notes.append(f"Absent for {who}: {labels}. Reason: {reason}.")
         return notes
 
+    def remarks(self, name: str) -> list[str]:
+        """Returns sentences on what is wrong with a model at first sight; none if nothing is."""
+        return [f"{flag.capitalize()}: {text}" for flag, text in self._alarms(name).items()]
+
     def _texts(self, name: str) -> list[str]:
         return [f"{flag}; {text}" for flag, text in self._alarms(name).items()]
 
@@ -108,6 +112,8 @@ class RowMaker:
         return found
 
     def _unchanged(self, name: str) -> bool:
+        if self._models[name] is None:
+            return False
         own = self._models[name].get_weights()
         other = self._models[self._original].get_weights()
         return len(own) == len(other) and all(
@@ -157,6 +163,9 @@ class RowMaker:
             self._miss(name, ("weight_distance",), "no original was given")
             return {}
         own, other = self._models[name], self._models[self._original]
+        if own is None:
+            self._miss(name, ("weight_distance",), "its logits are kept, not its weights")
+            return {}
         if [tuple(w.shape) for w in own.weights] != [tuple(w.shape) for w in other.weights]:
             self._miss(name, ("weight_distance",), "its weights have not the original's shapes")
             return {}
