@@ -133,7 +133,7 @@ def test_alone_with_compile_and_fit():
 
 @pytest.mark.parametrize("level", [-0.1, 1.5, math.nan])
 def test_levels_out_of_range_are_refused(net, split, level):
-    with pytest.raises(ValueError, match=r"level: expected an accuracy in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"stop_accuracy: expected an accuracy in \[0, 1\]"):
         methods.gradient_ascent(net, split, stop_accuracy=level)
 
 

@@ -10,9 +10,9 @@ from keras import ops
 from tfunlearn import gradients, models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.losses import cross_entropy
-from tfunlearn.methods.bounds import stopping
+from tfunlearn.methods.bounds import check_level, stopping
 from tfunlearn.methods.cf_k import freeze_others, kernel_layers, last_layers
-from tfunlearn.methods.checks import check, check_positive
+from tfunlearn.methods.checks import check, check_count, check_positive
 from tfunlearn.methods.descent import Descent
 
 
@@ -83,6 +83,7 @@ def boundary_shrink(
     """
     check(model, split, {"forget"}, seed=seed, whole_classes=True)
     check_positive(epsilon=epsilon)
+    check_level(stop_accuracy)
     optimizer = training.optimizer_like(
         model, optimizer=optimizer, learning_rate=learning_rate, scale=0.1
     )
@@ -117,7 +118,7 @@ def train_last(student: keras.Model, k: int | None) -> None:
     """
     if k is None:
         return
-    check_positive(k=k)
+    check_count(k=k)
     if k < len(kernel_layers(student)):
         freeze_others(student, last_layers(student, k))
 

@@ -130,6 +130,7 @@ def stopping(
     """
     if level is None:
         return []
+    check_level(level)
     if level == "auto":
         rule = StopAtLevel(batches, 1 / classes)
         if split.forgets_classes:
@@ -137,3 +138,13 @@ def stopping(
         rule.set_model(unlearner)
         level = max(0.0, rule.accuracy() - MARGIN)
     return [StopAtLevel(batches, level)]
+
+
+def check_level(level: float | Literal["auto"] | None) -> None:
+    """Raises unless a level is one that ``stopping`` takes."""
+    if level is None or level == "auto":
+        return
+    if isinstance(level, str) or not 0 <= level <= 1:
+        raise ValueError(
+            f"stop_accuracy: expected an accuracy in [0, 1], 'auto' or None. Received: {level!r}."
+        )

@@ -88,6 +88,13 @@ def check_not_negative(**options: Any) -> None:
             raise ValueError(f"{name}: expected a number of at least 0. Received: {value!r}.")
 
 
+def check_count(**options: Any) -> None:
+    """Raises unless every option is a whole number of at least 1."""
+    for name, value in options.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name}: expected a whole number of at least 1. Received: {value!r}.")
+
+
 def check_fraction(**options: Any) -> None:
     """Raises unless every option is a number in (0, 1]."""
     for name, value in options.items():

@@ -96,10 +96,8 @@ def dampen(
         high: the factor is at most this.
 
     Raises:
-        ValueError: if ``selection`` is negative, or no weight changed.
+        ValueError: if no weight changed.
     """
-    if not selection >= 0:
-        raise ValueError(f"selection: expected a number of at least 0. Received: {selection!r}.")
     student = models.copy(model)
     moved = False
     for weight, own, other in zip(student.trainable_variables, forget, others, strict=True):
@@ -119,6 +117,12 @@ def dampen(
             f"{selection:.3g}, dampening={dampening!r}, and factors from {low:g} to {high:g}."
         )
     return training.finish(student, model)
+
+
+def check_selection(selection: float) -> None:
+    """Raises unless a threshold is a number of at least 0; infinity is one, NaN is none."""
+    if not selection >= 0:
+        raise ValueError(f"selection: expected a number of at least 0. Received: {selection!r}.")
 
 
 def ratios(forget: Arrays, others: Arrays) -> np.ndarray:

@@ -10,7 +10,7 @@ from keras import ops
 
 from tfunlearn import gradients, models, training
 from tfunlearn.data import ForgetSplit, batches
-from tfunlearn.methods.checks import check, check_not_negative, check_positive
+from tfunlearn.methods.checks import check, check_count, check_not_negative, check_positive
 from tfunlearn.methods.importance import cross_entropy
 
 _SAMPLES = 300
@@ -169,8 +169,7 @@ def _count(twin: keras.Model, available: int, samples: int | None) -> int:
     if samples is None:
         size = sum(int(np.prod(weight.shape)) for weight in twin.trainable_variables)
         return max(1, min(_SAMPLES, available, _MEMORY // (4 * max(1, size))))
-    if not isinstance(samples, int | np.integer) or samples < 1:
-        raise ValueError(f"samples: expected a whole number of at least 1. Received: {samples!r}.")
+    check_count(samples=samples)
     return min(int(samples), available)
 
 

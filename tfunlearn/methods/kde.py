@@ -10,7 +10,7 @@ from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.losses import cross_entropy, kl_divergence, soft_cross_entropy
 from tfunlearn.methods.cf_k import draw_anew, first_layer, last_layers
-from tfunlearn.methods.checks import check, check_not_negative, check_positive
+from tfunlearn.methods.checks import check, check_count, check_not_negative, check_positive
 from tfunlearn.methods.rates import constant_rate, half_cosine, rate_of
 from tfunlearn.methods.unlearner import Unlearner
 
@@ -125,7 +125,7 @@ def kde(
     """
     check(model, split, {"retain", "validation"}, seed=seed)
     training.check_epochs(epochs)
-    training.check_epochs(warmup_epochs, "warmup_epochs")
+    check_count(warmup_epochs=warmup_epochs)
     check_not_negative(warmup_scale=warmup_scale)
     rate = constant_rate(model, optimizer, learning_rate)
     student, teacher = models.logits_model(model, seed=seed), models.logits_model(model)

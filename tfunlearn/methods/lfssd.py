@@ -7,7 +7,7 @@ from keras import ops
 
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check, check_not_negative, check_positive
-from tfunlearn.methods.importance import dampen, importances
+from tfunlearn.methods.importance import check_selection, dampen, importances
 
 
 def lfssd(
@@ -62,6 +62,7 @@ def lfssd(
     gradients are not squared.
     """
     check(model, split, {"retain", "forget"}, seed=seed)
+    check_selection(selection)
     check_not_negative(dampening=dampening)
     check_positive(exponent=exponent, bound=bound)
     forget, others = importances(

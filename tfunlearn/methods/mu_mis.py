@@ -8,7 +8,7 @@ from keras import ops
 
 from tfunlearn import gradients, models, training
 from tfunlearn.data import ForgetSplit, batches
-from tfunlearn.methods.bounds import stopping
+from tfunlearn.methods.bounds import check_level, stopping
 from tfunlearn.methods.cf_k import freeze_others, last_layers
 from tfunlearn.methods.checks import check
 from tfunlearn.methods.unlearner import Unlearner
@@ -155,6 +155,8 @@ def mu_mis(
     stop is by forget accuracy. Batch normalisation is frozen.
     """
     check(model, split, {"forget"}, seed=seed)
+    training.check_rate(learning_rate)
+    check_level(stop_accuracy)
     student = models.logits_model(model, seed=seed)
     if k is not None:
         freeze_others(student, last_layers(student, k))

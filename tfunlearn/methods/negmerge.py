@@ -9,7 +9,7 @@ from keras import ops
 
 from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
-from tfunlearn.methods.checks import check
+from tfunlearn.methods.checks import check, check_count
 from tfunlearn.methods.descent import Descent
 from tfunlearn.methods.rates import constant_rate, rate_of
 
@@ -72,8 +72,7 @@ def negmerge(
     set by accuracy, since a fixed one does nothing to one network and ruins another.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
-    if not isinstance(repeats, int | np.integer) or repeats < 1:
-        raise ValueError(f"repeats: expected a whole number of at least 1. Received: {repeats!r}.")
+    check_count(repeats=repeats)
     if strength is not None and not 0 < strength < np.inf:
         raise ValueError(f"strength: expected a positive number or None. Received: {strength!r}.")
     if not 0 < keep <= 1:
@@ -81,8 +80,8 @@ def negmerge(
     rate = constant_rate(model, optimizer)
     optimizer = training.optimizer_like(model, optimizer=optimizer, learning_rate=rate)
     own = rate_of(optimizer)
-    rates = [own * part for part in RATES] if learning_rates is None else list(learning_rates)
-    if not rates or not all(0 <= rate < np.inf for rate in rates):
+    rates = [own * part for part in RATES] if learning_rates is None else learning_rates
+    if np.ndim(rates) != 1 or len(rates) == 0 or not all(0 <= rate < np.inf for rate in rates):
         raise ValueError(
             "learning_rates: expected one or more numbers of at least 0. "
             f"Received: {learning_rates!r}."

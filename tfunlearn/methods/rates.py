@@ -63,6 +63,7 @@ def adam_unless_given(
         ValueError: if both an optimizer and a learning rate are given.
     """
     if optimizer is None:
+        training.check_rate(learning_rate)
         return keras.optimizers.Adam(default if learning_rate is None else learning_rate)
     return training.optimizer_like(model, optimizer=optimizer, learning_rate=learning_rate)
 

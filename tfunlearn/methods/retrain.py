@@ -44,6 +44,7 @@ def retrain(
         The retrained model. Costs ``epochs`` passes over the retain set.
 
     Raises:
+        TypeError: if ``initialize`` is no function, or gives no model.
         ValueError: if there is no loss or no optimizer, or model and split do not fit together.
         RuntimeError: if the training changed nothing or diverged.
 
@@ -52,6 +53,8 @@ def retrain(
     Deviation: none known.
     """
     check(model, split, {"retain"}, seed=seed)
+    if initialize is not None and not callable(initialize):
+        raise TypeError(f"initialize: expected a function of the seed. Received: {initialize!r}.")
     recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer)
     if initialize is None:
         student = models.reinitialized(model, seed=seed)

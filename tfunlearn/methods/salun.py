@@ -67,15 +67,15 @@ def salun(
     rate is 0.03 times the original's rather than 0.013.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    optimizer = training.optimizer_like(
+        model, optimizer=optimizer, learning_rate=learning_rate, scale=0.03
+    )
     if not 0 < share <= 1:
         raise ValueError(f"share: expected a share inside (0, 1]. Received: {share!r}.")
     student = models.logits_model(model, seed=seed)
     forget = batches(split, "forget", batch_size=batch_size)
     masking.train_only(student, saliency(student, forget, share, jit_compile=jit_compile))
     descent = Descent(student, frozen_statistics)
-    optimizer = training.optimizer_like(
-        model, optimizer=optimizer, learning_rate=learning_rate, scale=0.03
-    )
     descent.compile(optimizer, jit_compile=jit_compile)
     options = {"batch_size": batch_size, "shuffle": True, "named": True}
     retain = batches(split, "retain", seed=seed, **options)

@@ -4,13 +4,14 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tfunlearn import training
 from tfunlearn.callbacks import Rewind
 from tfunlearn.data import ForgetSplit, batches
 from tfunlearn.losses import cross_entropy, kl_divergence
-from tfunlearn.methods.checks import check, check_not_negative, check_positive
+from tfunlearn.methods.checks import check, check_count, check_not_negative, check_positive
 from tfunlearn.methods.rates import constant_rate
 from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.models import logits_model
@@ -150,7 +151,9 @@ def scrub(
     states after an epoch; the notebook also counts the original, which it has not saved.
     """
     check(model, split, {"forget", "retain"} | ({"validation"} if rewind else set()), seed=seed)
+    check_count(forget_batch_size=forget_batch_size)
     check_not_negative(forget_epochs=forget_epochs, decay_rate=decay_rate)
+    _check_decay(decay_epochs)
     unlearner = SCRUB(
         model,
         classification=classification,
@@ -178,6 +181,17 @@ def scrub(
         verbose=verbose,
     )
     return training.finish(training.adopt(model, unlearner.student, seed=seed), model)
+
+
+def _check_decay(epochs: Collection[int]) -> None:
+    """Raises unless the epochs of a decay are whole numbers from 0."""
+    if np.ndim(epochs) != 1 or not all(
+        isinstance(epoch, int | np.integer) and epoch >= 0 for epoch in epochs
+    ):
+        raise ValueError(
+            "decay_epochs: expected a sequence of whole numbers of at least 0, such as (3,). "
+            f"Received: {epochs!r}."
+        )
 
 
 def _steps(epochs: Collection[int], factor: float) -> Callable[[int, float], float]:

@@ -13,7 +13,13 @@ from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, pairs
 from tfunlearn.losses import cross_entropy
 from tfunlearn.methods.bounds import ceiling_of
-from tfunlearn.methods.checks import check, check_fraction, check_not_negative, check_positive
+from tfunlearn.methods.checks import (
+    check,
+    check_count,
+    check_fraction,
+    check_not_negative,
+    check_positive,
+)
 from tfunlearn.methods.descent import Descent
 from tfunlearn.methods.importance import importances
 from tfunlearn.methods.unlearner import Unlearner
@@ -147,14 +153,13 @@ def sfr_on(
     """
     check(model, split, {"forget", "retain"}, seed=seed)
     training.check_epochs(epochs)
+    check_count(every=every)
     check_not_negative(forget_rate=forget_rate, alpha=alpha)
     check_fraction(slow_rate=slow_rate)
     if clip is not None:
         check_positive(clip=clip)
-    if not isinstance(every, int | np.integer) or every < 1:
-        raise ValueError(f"every: expected a whole number of at least 1. Received: {every!r}.")
-    student = models.logits_model(model, seed=seed)
     bound = ceiling_of(ceiling, models.num_classes(model))
+    student = models.logits_model(model, seed=seed)
     ascent = AdaptiveAscent(student, power=power, ceiling=bound)
     ascent.compile(keras.optimizers.SGD(1.0), jit_compile=jit_compile)
     descent = Descent(student, frozen_statistics)

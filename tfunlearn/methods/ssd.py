@@ -6,7 +6,7 @@ import keras
 
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check, check_not_negative, check_positive
-from tfunlearn.methods.importance import cross_entropy, dampen, importances
+from tfunlearn.methods.importance import check_selection, cross_entropy, dampen, importances
 
 
 def ssd(
@@ -70,6 +70,7 @@ def ssd(
     last batch of each role may be smaller, where its batches run on from one role to the other.
     """
     check(model, split, {"retain", "forget"}, seed=seed)
+    check_selection(selection)
     check_not_negative(dampening=dampening)
     check_positive(exponent=exponent, bound=bound)
     forget, others = importances(

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn import models, training
 from tfunlearn.data import ForgetSplit, batches
-from tfunlearn.methods.checks import check
+from tfunlearn.methods.checks import check, check_count, check_not_negative
 from tfunlearn.models.listening import listening
 
 Layer = keras.layers.Layer
@@ -92,11 +92,8 @@ def svd_class(
 
 def _check_numbers(samples: int, alpha_retain: float, alpha_forget: float) -> None:
     """Raises unless the numbers are inside their ranges."""
-    if not isinstance(samples, int | np.integer) or samples < 1:
-        raise ValueError(f"samples: expected a whole number of at least 1. Received: {samples!r}.")
-    for name, value in (("alpha_retain", alpha_retain), ("alpha_forget", alpha_forget)):
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name}: expected a number of at least 0. Received: {value!r}.")
+    check_count(samples=samples)
+    check_not_negative(alpha_retain=alpha_retain, alpha_forget=alpha_forget)
 
 
 def _sample(split: ForgetSplit, role: str, samples: int, batch_size: int) -> Iterator[np.ndarray]:

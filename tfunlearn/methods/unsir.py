@@ -10,7 +10,7 @@ from keras import ops
 from tfunlearn import gradients, models, training
 from tfunlearn.data import ForgetSplit, batches, pairs
 from tfunlearn.losses import cross_entropy
-from tfunlearn.methods.checks import check, check_fraction, check_positive
+from tfunlearn.methods.checks import check, check_count, check_fraction
 from tfunlearn.methods.descent import Descent
 
 
@@ -98,7 +98,7 @@ def unsir(
     Batch normalisation is frozen, and both passes have one learning rate, the original's.
     """
     check(model, split, {"retain"}, seed=seed, whole_classes=classes is None)
-    check_positive(samples=samples, noise_size=noise_size, noise_steps=noise_steps)
+    check_count(samples=samples, noise_size=noise_size, noise_steps=noise_steps)
     check_fraction(noise_share=noise_share)
     forgotten = _classes(split, classes)
     optimizer = training.optimizer_like(model, optimizer=optimizer, learning_rate=learning_rate)

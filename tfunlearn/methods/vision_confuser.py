@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import keras
 
+from tfunlearn import training
 from tfunlearn.callbacks import LayerFilter, WeightNoise
 from tfunlearn.data import ForgetSplit
 from tfunlearn.losses import WeightedSparseCategoricalCrossentropy
@@ -82,6 +83,7 @@ def vision_confuser(
             "learning_rate: expected an optimizer or a learning rate. Received both; "
             "put the learning rate into the optimizer."
         )
+    training.check_rate(learning_rate)
     if schedule not in ("constant", "cosine"):
         raise ValueError(f"schedule: expected 'constant' or 'cosine'. Received: {schedule!r}.")
     noise = WeightNoise(stddev, layers=layers, relative=relative, bias=bias, seed=seed)

@@ -1,13 +1,14 @@
 """How every method trains: a recipe taken from the original, a guarded fit, a plain result."""
 
 from tfunlearn.training.fitting import check_epochs, fit, fit_passes, fit_steps, iterate
-from tfunlearn.training.recipe import Recipe, optimizer_like
+from tfunlearn.training.recipe import Recipe, check_rate, optimizer_like
 from tfunlearn.training.result import adopt, finish
 
 __all__ = [
     "Recipe",
     "adopt",
     "check_epochs",
+    "check_rate",
     "finish",
     "fit",
     "fit_passes",

@@ -144,10 +144,10 @@ def iterate(batches: Any) -> Iterator[Any]:
         yield batches[index]
 
 
-def check_epochs(epochs: Any, name: str = "epochs") -> None:
-    """Raises unless epochs, an argument of some name, is a whole number of at least 1."""
+def check_epochs(epochs: Any) -> None:
+    """Raises unless epochs is a whole number of at least 1."""
     if not isinstance(epochs, int | np.integer) or epochs < 1:
-        raise ValueError(f"{name}: expected a whole number of at least 1. Received: {epochs!r}.")
+        raise ValueError(f"epochs: expected a whole number of at least 1. Received: {epochs!r}.")
 
 
 def _epochs(

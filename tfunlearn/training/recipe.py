@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 Loss = str | keras.losses.Loss | Any
 
@@ -48,9 +49,10 @@ class Recipe:
             scale: where neither is given, the model's own learning rate is multiplied by this.
 
         Raises:
+            TypeError: if the learning rate is no number.
             ValueError: if there is no loss or no optimizer, the loss wants one-hot labels, the
-                optimizer leaves out variables of another model from its weight decay, or both an
-                optimizer and a learning rate are given.
+                optimizer leaves out variables of another model from its weight decay, both an
+                optimizer and a learning rate are given, or the learning rate is negative.
         """
         metrics = metrics_config(model) if loss is None else None
         loss = getattr(model, "loss", None) if loss is None else loss
@@ -112,6 +114,7 @@ def optimizer_config(
             "learning_rate: expected an optimizer or a learning rate. Received both; "
             "put the learning rate into the optimizer."
         )
+    check_rate(learning_rate)
     own = optimizer is None
     optimizer = getattr(model, "optimizer", None) if own else optimizer
     _require("optimizer", optimizer)
@@ -132,6 +135,27 @@ def optimizer_config(
             innermost["learning_rate"] = float(learning_rate)
     pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
     return config, None if pattern is None else pattern.pattern
+
+
+def check_rate(learning_rate: Any) -> None:
+    """Raises unless a learning rate is a number of at least 0, or None: one that is not given.
+
+    A negative one climbs where it should descend.
+
+    Args:
+        learning_rate: the learning rate.
+    """
+    if learning_rate is None:
+        return
+    if not np.isscalar(learning_rate) or isinstance(learning_rate, str | bool):
+        raise TypeError(
+            "learning_rate: expected a number; put a schedule into optimizer=... . "
+            f"Received: {learning_rate!r}."
+        )
+    if not 0 <= learning_rate < np.inf:
+        raise ValueError(
+            f"learning_rate: expected a number of at least 0. Received: {learning_rate!r}."
+        )
 
 
 def _scaled(rate: float | dict[str, Any], scale: float) -> float | dict[str, Any]:
