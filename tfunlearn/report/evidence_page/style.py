@@ -82,7 +82,9 @@ margin-left:14px}
 padding-right:4px!important}
 }
 @media print{.tfu .attack{grid-template-columns:minmax(0,1fr)} .tfu svg.chart{max-width:300px}
-.tfu .halves{grid-template-columns:1fr 1fr} .tfu .strips svg.strip{min-width:60px}
+.tfu .halves{grid-template-columns:repeat(2,minmax(0,1fr))} .tfu .halves table{font-size:13px}
+.tfu .halves th,.tfu .halves td{padding:4px 3px!important}
+.tfu .halves .card{padding:12px} .tfu .strips svg.strip{min-width:60px}
 .tfu .strips td.picture{min-width:70px} .tfu nav{display:none}
 .tfu .wide{break-inside:auto}}
 """
