@@ -88,11 +88,12 @@ def relearn_time(
     Reference: Golatkar et al., 2020, "Eternal Sunshine of the Spotless Net", arXiv 1911.04933 (its
     official code, until the loss has fallen to a threshold); Chundawat et al., 2023, "Zero-shot
     machine unlearning", arXiv 2201.05629 (until accuracy is close to the original's).
-    Deviation: both codes train in training mode, which lets the forget set replace the statistics
-    of batch normalisation; here nothing does. The first counts epochs of SGD at 0.01. The second
-    counts steps of Adam at 0.001 on all training data, at least one, by the accuracy on held-out
-    images of the forgotten class; here on and by the forget set alone, and a model that holds the
-    target from the start takes 0 steps.
+    Deviation: the forget set alone is relearned, as in the code of the ERASURE framework. The
+    papers' own codes train on all training data until the forget set is known: the first on 500
+    images drawn anew for each epoch, by SGD at 0.01, and counts epochs; the second by Adam at
+    0.001, counts steps, at least one, and looks at held-out images of the forgotten class. Here a
+    model that holds the target from the start takes 0 steps. The second and ERASURE train in
+    training mode, which lets what is relearned replace the statistics of batch normalisation.
     """
     check(model, split, {"forget"}, seed=seed)
     _require_able(model)

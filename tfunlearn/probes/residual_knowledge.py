@@ -128,7 +128,7 @@ def residual_knowledge(
         seen += len(x)
     right = np.concatenate(counts, axis=1)
     own, theirs = right[0].astype("float64"), right[1:].mean(axis=0)
-    ratios = _ratios(own, theirs, samples, float(smoothing))
+    ratios = _ratios(own + smoothing, theirs + smoothing)
     defined = [ratio for ratio in ratios if ratio is not None]
     return ResidualKnowledge(
         unlearned=tuple((own / samples).tolist()),
@@ -184,10 +184,7 @@ def _near(x: np.ndarray, samples: int, radius: float, norm: str, key: Sequence[i
     return x.astype("float64") + moves.reshape(samples, *x.shape)
 
 
-def _ratios(
-    own: np.ndarray, theirs: np.ndarray, samples: int, smoothing: float
-) -> tuple[float | None, ...]:
-    """Returns the ratio of two smoothed shares for each example, None for a division by 0."""
-    total = samples + 2 * smoothing
-    pairs = zip((own + smoothing) / total, (theirs + smoothing) / total, strict=True)
-    return tuple(float(a / b) if b > 0 else None for a, b in pairs)
+def _ratios(own: np.ndarray, theirs: np.ndarray) -> tuple[float | None, ...]:
+    """Returns the ratio of two counts out of as many for each example, None over a 0."""
+    pairs = zip(own, theirs, strict=True)
+    return tuple(float(mine / other) if other > 0 else None for mine, other in pairs)
