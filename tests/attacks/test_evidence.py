@@ -87,6 +87,7 @@ def test_sides_that_do_not_differ_are_inside_every_interval():
     ):
         figure = getattr(found, name)
         assert figure.low <= chance <= figure.high, name
+    assert (found.advantage.low, found.balanced_accuracy.low) == (0.0, 0.5)
 
 
 def test_ends_stay_in_their_range():
