@@ -27,6 +27,12 @@ class PRMQ(Unlearner):
         original: a copy of the original that gives logits; it is frozen.
         class_weights: weight of each class in the cross-entropy, at least 0.
 
+    Example:
+        >>> from tfunlearn import methods, models
+        >>> net = models.mnist_dense(4, seed=0)
+        >>> prmq = methods.PRMQ(models.copy(net), models.copy(net), [1.0] * 10)
+        >>> prmq.compile("sgd")  # then prmq.fit(data.batches(split, "retain", named=True))
+
     Reference: fourth place of the NeurIPS 2023 unlearning competition, in Cadet et al., 2024,
     arXiv 2410.01276.
     Deviation: none known.
@@ -125,6 +131,14 @@ def prune_and_draw(model: keras.Model, share: float, seed: int) -> None:
 
     Raises:
         ValueError: if no layer has a kernel that is not frozen.
+
+    Example:
+        >>> from tfunlearn import methods, models
+        >>> net = models.mnist_dense(4, seed=0)
+        >>> before = models.copy(net)
+        >>> methods.prune_and_draw(net, share=0.5, seed=0)
+        >>> models.weight_distance(before, net) > 0
+        True
     """
     found = kernels(model)
     values = [ops.convert_to_numpy(kernel).astype("float32") for _, kernel in found]
