@@ -22,18 +22,18 @@ def test_by_hand(net, labels):
     found = probes.backdoor_success(net, triggered, 0, labels)
     assert (found.successes, found.size, found.left_out) == (2, 4, 1)
     assert found.rate == 0.5
-    assert (found.target, found.confidence) == (0, 0.95)
+    assert (found.target, found.level) == (0, 0.95)
 
 
 @pytest.mark.parametrize("activation", [None, "softmax"])
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
 @pytest.mark.parametrize("hits", [0, 1, 7, 20])
-def test_the_interval_is_the_exact_one(linear, activation, confidence, hits):
+def test_the_interval_is_the_exact_one(linear, activation, level, hits):
     triggered = EYE[np.where(np.arange(20) < hits, 2, 1)]
     found = probes.backdoor_success(
-        linear(EYE, np.zeros(3), activation), triggered, 2, confidence=confidence, batch_size=7
+        linear(EYE, np.zeros(3), activation), triggered, 2, level=level, batch_size=7
     )
-    exact = binomtest(hits, 20).proportion_ci(confidence, method="exact")
+    exact = binomtest(hits, 20).proportion_ci(level, method="exact")
     assert (found.rate, found.size, found.left_out) == (hits / 20, 20, 0)
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
 
@@ -53,7 +53,7 @@ def test_on_a_poisoned_scenario():
         (EYE, {"target_label": 3}, ValueError, "target_label: expected less than 3. Received: 3"),
         (EYE, {"target_label": -1}, ValueError, "target_label: expected a whole number"),
         (EYE, {"target_label": 0.0}, ValueError, "target_label: expected a whole number"),
-        (EYE, {"confidence": 1}, ValueError, "confidence: expected a level inside"),
+        (EYE, {"level": 1}, ValueError, "level must be"),
         (EYE, {"batch_size": 0}, ValueError, "batch_size: expected a whole number"),
         (EYE, {"true_labels": [0, 0, 0]}, ValueError, "Received: none in 3"),
         (EYE, {"true_labels": [0, 1]}, ValueError, "one label per example. Expected: 3"),

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfunlearn import models
+from tfunlearn.attacks.checks import check_level
+from tfunlearn.attacks.intervals import clopper_pearson
 from tfunlearn.data.labels import check_labels
 from tfunlearn.probes.reading import AT_ONCE, check_count, require_finite, scores
 
@@ -24,7 +26,7 @@ class BackdoorSuccess:
         size: triggered inputs whose true class is another one.
         left_out: inputs whose true class is the target, which do not count.
         target: the target class.
-        confidence: level of the interval.
+        level: share of such intervals that hold the true share, as 0.95.
     """
 
     rate: float
@@ -34,7 +36,7 @@ class BackdoorSuccess:
     size: int
     left_out: int
     target: int
-    confidence: float
+    level: float
 
 
 def backdoor_success(
@@ -43,7 +45,7 @@ def backdoor_success(
     target_label: int,
     true_labels: ArrayLike | None = None,
     *,
-    confidence: float = 0.95,
+    level: float = 0.95,
     batch_size: int = AT_ONCE,
 ) -> BackdoorSuccess:
     """Counts how many inputs with a trigger a model gives the target of the trigger.
@@ -59,7 +61,7 @@ def backdoor_success(
         true_labels: the inputs' true classes, integers of shape ``(N,)`` or ``(N, 1)``; inputs of
             the target class are left out. None if all inputs are of other classes, as those of
             ``data.scenarios.backdoor`` are (``scenario.triggered[0]``).
-        confidence: level of the interval, inside (0, 1).
+        level: level of the interval, inside (0, 1).
         batch_size: inputs a step.
 
     Returns:
@@ -90,23 +92,22 @@ def backdoor_success(
     x = _inputs(net, triggered_inputs)
     if check_count("target_label", target_label, 0) >= classes:
         raise ValueError(f"target_label: expected less than {classes}. Received: {target_label!r}.")
-    if not np.isscalar(confidence) or not 0 < confidence < 1:
-        raise ValueError(f"confidence: expected a level inside (0, 1). Received: {confidence!r}.")
+    check_level(level)
     counted = _others(true_labels, len(x), int(target_label), classes)
     at_once = check_count("batch_size", batch_size)
     rows = [scores(net, x[start : start + at_once]) for start in range(0, len(x), at_once)]
     answers = np.concatenate(rows).argmax(axis=1)[counted]
     successes, size = int((answers == target_label).sum()), len(answers)
-    low, high = _clopper_pearson(successes, size, float(confidence))
+    share = clopper_pearson(successes, size, level=level)
     return BackdoorSuccess(
-        rate=successes / size,
-        low=low,
-        high=high,
+        rate=share.value,
+        low=share.low,
+        high=share.high,
         successes=successes,
         size=size,
         left_out=len(x) - size,
         target=int(target_label),
-        confidence=float(confidence),
+        level=share.level,
     )
 
 
@@ -147,13 +148,3 @@ def _others(true_labels: ArrayLike | None, count: int, target: int, classes: int
             f"is not the target {target}. Received: none in {count}."
         )
     return labels != target
-
-
-def _clopper_pearson(successes: int, size: int, confidence: float) -> tuple[float, float]:
-    """Returns the exact interval of a share."""
-    from scipy.stats import beta
-
-    tail = (1 - confidence) / 2
-    low = beta.ppf(tail, successes, size - successes + 1) if successes else 0.0
-    high = beta.ppf(1 - tail, successes + 1, size - successes) if successes < size else 1.0
-    return float(low), float(high)
