@@ -1,0 +1,155 @@
+"""The JSON of a report: what is written fits the schema that is shipped, and nothing else loads."""
+
+import dataclasses
+import importlib.resources
+import json
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tfunlearn.report import AuditReport, Column, Row, Spread, evidence, schema
+from tfunlearn.report.evidence import Interval, Verdict
+from tfunlearn.report.reading import read, values
+
+from .evidence_case import make_evidence
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    file = importlib.resources.files("tfunlearn.report") / "schema.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def full(make, row):
+    """A report with all parts, its references from a bank."""
+    rows = (
+        row("original", 1.0, 0.99, 0.90, 0.05, 0.60, 10.0),
+        row("finetune", 0.95, 0.97, 0.89, 0.15, 0.55, None, flags=["collapsed"]),
+    )
+    return make(
+        rows=rows,
+        references=(),
+        reference_values={"forget_accuracy": (0.8, 0.9), "seconds": (1.0, 2.0)},
+        reference_seeds=(4, 5),
+        evidence={"original": make_evidence(1), "finetune": make_evidence(0, count=7)},
+        fingerprints={"original": "0" * 64},
+        command="tfunlearn audit --bank b",
+    )
+
+
+def saved(report, path):
+    return json.loads(report.save(path / "report.json").read_text(encoding="utf-8"))
+
+
+def test_the_schema_is_one(shipped):
+    Draft202012Validator.check_schema(shipped)
+    assert shipped["properties"]["version"] == {"const": schema.VERSION}
+    assert shipped["properties"]["schema"] == {"const": schema.NAME}
+
+
+@pytest.mark.parametrize("name", ["report", "several", "full"])
+def test_what_is_written_fits_it_and_loads(name, shipped, request, tmp_path):
+    report = request.getfixturevalue(name)
+    data = saved(report, tmp_path)
+    Draft202012Validator(shipped).validate(data)
+    assert AuditReport.load(tmp_path / "report.json") == report
+
+
+def test_the_schema_names_the_fields_of_every_part(shipped):
+    kinds = [getattr(evidence, name) for name in evidence.__all__]
+    for kind in [*kinds, Column, Row, Spread]:
+        known = {field.name for field in dataclasses.fields(kind)}
+        derived = {"gaps", "average_gap"} if kind is Row else set()
+        part = shipped["$defs"][kind.__name__]
+        assert set(part["properties"]) == known | derived
+        assert set(part["required"]) == known | derived
+        assert part["additionalProperties"] is False
+    known = {field.name for field in dataclasses.fields(AuditReport)}
+    assert set(shipped["properties"]) == known | {"schema", "version", "reference"}
+    assert len(shipped["$defs"]) == len(kinds) + 3
+
+
+def at(data, keys):
+    for key in keys[:-1]:
+        data = data[key]
+    return data, keys[-1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("evidence", "original", "verdict", "inside"), "yes"),
+        (("evidence", "original", "verdict", "references"), 2.5),
+        (("evidence", "original", "verdict", "more"), 1),
+        (("evidence", "original", "figures", 0, "value"), "1"),
+        (("evidence", "original", "figures", 0, "references"), None),
+        (("evidence", "original", "attacks", 0, "figures", "auc", "low"), None),
+        (("evidence", "original", "attacks", 0, "fpr", 1), "0"),
+        (("evidence", "original", "margins", "original"), [None]),
+        (("evidence", "original", "worst", 0, "id"), 1.5),
+        (("evidence", "original", "slices", 0, "label"), True),
+        (("evidence", "original"), []),
+        (("reference_values", "seconds"), 1.0),
+        (("reference_seeds", 0), "4"),
+        (("fingerprints", "original"), 7),
+        (("command",), None),
+        (("more",), 1),
+    ],
+)
+def test_another_type_or_an_unknown_key_fits_neither(full, shipped, tmp_path, keys, value):
+    data = saved(full, tmp_path)
+    place, key = at(data, keys)
+    place[key] = value
+    assert not Draft202012Validator(shipped).is_valid(data)
+    with pytest.raises(ValueError, match=r"Received|must"):
+        schema.loads(json.dumps(data), "here")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("command",),
+        ("evidence", "original", "worst"),
+        ("evidence", "original", "verdict", "text"),
+        ("evidence", "finetune", "attacks", 0, "figures", "auc", "method"),
+    ],
+)
+def test_a_missing_key_fits_neither(full, shipped, tmp_path, keys):
+    data = saved(full, tmp_path)
+    place, key = at(data, keys)
+    del place[key]
+    assert not Draft202012Validator(shipped).is_valid(data)
+    with pytest.raises(ValueError, match=f"without.*{key}"):
+        schema.loads(json.dumps(data), "here")
+
+
+def test_messages_say_where(full, tmp_path):
+    data = saved(full, tmp_path)
+    data["evidence"]["original"]["worst"][0]["id"] = "a"
+    with pytest.raises(ValueError, match=r"evidence\.original\.worst\[0\]\.id must be a whole num"):
+        schema.loads(json.dumps(data))
+
+
+def test_version_one_is_refused(full, tmp_path):
+    data = saved(full, tmp_path) | {"version": 1}
+    with pytest.raises(ValueError, match=r"schema version of this package. Expected 2. Received 1"):
+        schema.loads(json.dumps(data))
+
+
+def test_values_by_hand():
+    content = {"value": 1, "low": 0, "high": 2.5, "method": "m"}
+    found = read(Interval, content, "here")
+    assert found == Interval(1.0, 0.0, 2.5, "m")
+    assert type(found.value) is float
+    verdict = Verdict(None, None, 0.95, 3, ("a", "b"), "t")
+    assert read(Verdict, json.loads(json.dumps(dataclasses.asdict(verdict))), "here") == verdict
+    with pytest.raises(ValueError, match=r"here must be an object. Received list \[\]"):
+        read(Interval, [], "here")
+    with pytest.raises(ValueError, match=r"here.low must be a finite number. Received float nan"):
+        read(Interval, {**content, "low": float("nan")}, "here")
+    other = {"value": 1, "lower": 0, "high": 2.5, "method": "m"}
+    with pytest.raises(ValueError, match=r"without \['low'\] and with \['lower'\]"):
+        read(Interval, other, "here")
+    with pytest.raises(ValueError, match=r"here\[1\] must be a whole number. Received bool True"):
+        values(tuple[int, ...], [1, True], "here")
