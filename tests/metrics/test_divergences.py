@@ -119,6 +119,15 @@ def test_extreme_logits_are_finite_and_exact():
     assert metrics.prediction_agreement(p, q) == 0.0
 
 
+def test_js_of_equal_rows_is_exactly_zero_and_of_near_ones_keeps_its_digits():
+    row = np.array([[-1.0, -1.5, -1.5, -1.5, -1.5]])  # log of m, rounded, is not log of p
+    assert metrics.js_divergence(row, row).tolist() == [0.0]
+    # near p = (1/2, 1/2), moving its logits apart by t: t^2 / 32 in the leading order
+    t = 1e-4
+    found = metrics.js_divergence([[-1.0, -1.0]], [[-1.0 + t, -1.0]])[0]
+    assert found == pytest.approx(t**2 / 32, rel=1e-6)
+
+
 @given(pair=PAIRS)
 @settings(deadline=None)
 def test_bounds_symmetry_and_zero_for_equal_inputs(pair):

@@ -170,6 +170,13 @@ def _kl(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
 
 
 def _js(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
-    """Returns the Jensen-Shannon divergence of each row in nats."""
-    log_m = np.logaddexp(log_p, log_q) - math.log(2.0)
-    return np.minimum((_kl(log_p, log_m) + _kl(log_q, log_m)) / 2.0, math.log(2.0))
+    """Returns the Jensen-Shannon divergence of each row in nats.
+
+    The logarithms of m / p and m / q are taken from log q - log p alone, so that equal rows give
+    exactly 0 and no logarithm of a tiny m is needed.
+    """
+    apart = log_q - log_p
+    bend = np.log1p(np.expm1(-abs(apart)) / 2.0)
+    terms = np.exp(log_p) * (np.maximum(apart, 0.0) + bend)
+    terms += np.exp(log_q) * (np.maximum(-apart, 0.0) + bend)
+    return np.clip(0.0 - terms.sum(axis=1) / 2.0, 0.0, math.log(2.0))
