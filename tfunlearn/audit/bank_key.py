@@ -63,7 +63,7 @@ def settings(job: Job, *, seed: int, threads: int | None) -> dict[str, Any]:
         "code": marks.code(),
         "own_code": {
             f"{part.module}.{part.name}": part.mark()
-            for part in own_parts(config, loss, recipe.optimizer)
+            for part in own_parts(config, loss, recipe.optimizer, loss=recipe.loss)
         },
     }
 

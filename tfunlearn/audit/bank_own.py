@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+
+import keras
 
 from tfunlearn.audit.marks import source
 
@@ -58,18 +61,22 @@ def is_own(module: str) -> bool:
     return module.split(".")[0] not in {"keras", "tfunlearn", "builtins"}
 
 
-def own_parts(*configs: Any) -> list[Part]:
+def own_parts(*configs: Any, loss: Any = None) -> list[Part]:
     """Returns the classes and functions of one's own that occur in Keras' serialized objects.
 
     Args:
         *configs: What `keras.saving.serialize_keras_object` returned.
+        loss: A loss as it was given; of a function the serialized form has lost the module.
 
     Example:
         >>> mine = {"module": "mine", "class_name": "Layer", "registered_name": "P>Layer"}
         >>> own_parts({"layers": [{**mine, "config": {}}]})
         [Part(module='mine', name='Layer', registered='P>Layer')]
     """
-    return sorted(set(_walk(configs)))
+    found = set(_walk(configs))
+    if inspect.isfunction(loss):
+        found.update(_function(loss, loss.__name__))
+    return sorted(found)
 
 
 def _walk(value: Any) -> Iterator[Part]:
@@ -77,10 +84,18 @@ def _walk(value: Any) -> Iterator[Part]:
         for part in value:
             yield from _walk(part)
     elif isinstance(value, Mapping):
-        module = value.get("module")
-        if isinstance(module, str) and "class_name" in value and is_own(module):
-            function = value["class_name"] == "function"
-            name = value["config"] if function else value["class_name"]
-            yield Part(module, name, value.get("registered_name") or name)
+        module, kind = value.get("module"), value.get("class_name")
+        if kind == "function":
+            yield from _function(
+                keras.saving.get_registered_object(value["config"]), value["config"]
+            )
+        elif isinstance(module, str) and isinstance(kind, str) and is_own(module):
+            yield Part(module, kind, value.get("registered_name") or kind)
         for part in value.values():
             yield from _walk(part)
+
+
+def _function(function: Any, registered: str) -> Iterator[Part]:
+    """Yields a function if it is one of one's own."""
+    if function is not None and is_own(function.__module__):
+        yield Part(function.__module__, function.__qualname__, registered)

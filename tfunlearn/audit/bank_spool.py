@@ -106,7 +106,7 @@ def read(folder: pathlib.Path, stack: contextlib.ExitStack) -> Job:
     stack.enter_context(keras.saving.custom_object_scope(known))
     model = keras.saving.load_model(folder / _MODEL, compile=False)
     layers = (model, *iter_layers(model))
-    for layer, flag in zip(layers, content["trainable"], strict=True):
+    for layer, flag in zip(layers, content["trainable"], strict=False):
         if layer.trainable != flag:
             layer.trainable = flag
     if model_mark(model, named=True) != content["model"]:
@@ -149,4 +149,6 @@ def _roles(job: Job) -> list[str]:
 
 def _parts(job: Job) -> list[Part]:
     """Returns the classes and functions of one's own that the job needs."""
-    return own_parts(architecture(job.model), loss_config(job.recipe.loss), job.recipe.optimizer)
+    recipe = job.recipe
+    configs = architecture(job.model), loss_config(recipe.loss), recipe.optimizer
+    return own_parts(*configs, loss=recipe.loss)

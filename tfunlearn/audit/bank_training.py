@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import pathlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -36,6 +38,7 @@ class Trainer:
         self._job = job
         self._reader = Reader(job.split, job.roles)
         self._student: keras.Model | None = None
+        self._start: list[np.ndarray] = []  # the first state of its optimizer
         kinds = [type(layer) for layer in (job.model, *models.iter_layers(job.model))]
         self._own_layers = any(is_own(kind.__module__) for kind in kinds)
 
@@ -79,36 +82,57 @@ class Trainer:
     def _ready(self, seed: int) -> keras.Model:
         """Returns a compiled model as it is before its first step."""
         fresh = models.reinitialized(self._job.model, seed=seed)
-        state = _values(fresh)
-        self._job.recipe.compile(fresh, jit_compile=self._job.jit_compile)
-        student = self._student
-        if student is None:
+        state = _values(fresh.variables)
+        self._compile(fresh)
+        fresh.optimizer.build(fresh.trainable_variables)
+        start = _values(fresh.optimizer.variables)
+        self._compile(fresh)  # an optimizer that is not built, as in any other training
+        if self._student is None or not self._reset(fresh, state, start):
+            self._start = start
             return fresh
-        _assign(student, state)
+        return self._student
+
+    def _reset(self, fresh: keras.Model, state: list[np.ndarray], start: list[np.ndarray]) -> bool:
+        """Puts a fresh state into the model that was traced, or tells that this is not enough.
+
+        It is not where an optimizer's first state follows from the weights, where one of one's own
+        may count in Python, and where a layer of one's own holds what no variable does.
+        """
+        student = self._student
+        if is_own(type(fresh.optimizer).__module__) or not _equal(start, self._start):
+            return False
+        _assign(student.variables, state)
         if self._own_layers:
             alike = _alike(student, fresh)
-            _assign(student, state)
-            _assign(fresh, state)
-            if not alike:  # something that no variable holds differs from seed to seed
-                return fresh
-        optimizer = fresh.optimizer
-        if is_own(type(optimizer).__module__):  # it may count in Python
-            return fresh
-        optimizer.build(fresh.trainable_variables)
-        for old, new in zip(student.optimizer.variables, optimizer.variables, strict=True):
-            old.assign(new)
-        return student
+            _assign(student.variables, state)
+            _assign(fresh.variables, state)
+            if not alike:
+                return False
+        _assign(student.optimizer.variables, start)
+        return True
+
+    def _compile(self, model: keras.Model) -> None:
+        """Compiles a model; Keras may take the optimizer's config apart."""
+        config = copy.deepcopy(self._job.recipe.optimizer)
+        recipe = dataclasses.replace(self._job.recipe, optimizer=config)
+        recipe.compile(model, jit_compile=self._job.jit_compile)
 
 
-def _values(model: keras.Model) -> list[np.ndarray]:
-    """Returns weights and the states of random number generators."""
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in model.variables]
+def _values(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+    """Returns the values of variables."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def _assign(model: keras.Model, values: list[np.ndarray]) -> None:
-    """Sets weights and the states of random number generators."""
-    for variable, value in zip(model.variables, values, strict=True):
+def _assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
+    """Sets the values of variables."""
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _equal(left: Iterable[np.ndarray], right: Iterable[np.ndarray]) -> bool:
+    """Tells whether arrays are the same, one by one."""
+    pairs = zip(left, right, strict=True)
+    return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
 
 
 def _alike(left: keras.Model, right: keras.Model) -> bool:
@@ -120,8 +144,7 @@ def _alike(left: keras.Model, right: keras.Model) -> bool:
             for output in keras.tree.flatten(model(batch, training=mode)):
                 yield keras.ops.convert_to_numpy(output)
 
-    pairs = zip(outputs(left), outputs(right), strict=True)
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+    return _equal(outputs(left), outputs(right))
 
 
 def _stored(scores: np.ndarray, dtype: str, item: Item, role: str) -> np.ndarray:

@@ -66,40 +66,45 @@ class _Crew:
         self._todo = collections.deque(items)
         self._deaths: collections.Counter[Item] = collections.Counter()
         self._answers: queue.SimpleQueue = queue.SimpleQueue()
+        self._alive: set[_Process] = set()
         self._busy: dict[_Process, Item] = {}
 
     def work(self, workers: int) -> Iterator[Event]:
         """Yields what became of each model, as it ends."""
         for _ in range(min(workers, len(self._todo))):
-            self._next(_Process(self._settings, self._answers))
+            self._next(None)
         while self._busy:
             process, answer = self._answers.get()
             item = self._busy.pop(process, None)
             if item is None:  # it was told to end
                 continue
             if answer is None:
-                yield self._died(process, item)
-                process = _Process(self._settings, self._answers)
+                self._alive.discard(process)
+                event, process = self._died(process, item), None
             elif "error" in answer:
                 raise RuntimeError(f"{item}: {answer['error']}")
             else:
-                yield Event(answer["kind"], item, answer["text"])
+                event = Event(answer["kind"], item, answer["text"])
             self._next(process)
+            yield event
 
     def end(self) -> None:
-        """Ends the processes that are still at work."""
-        for process in self._busy:
-            process.end()
+        """Ends the processes that are left."""
         self._busy.clear()
+        while self._alive:
+            self._alive.pop().end()
 
-    def _next(self, process: _Process) -> None:
-        """Gives a process the next model, or ends it."""
-        if not self._todo:
+    def _next(self, process: _Process | None) -> None:
+        """Gives a process, or a new one, the next model; ends it if there is none."""
+        if self._todo:
+            if process is None:
+                process = _Process(self._settings, self._answers)
+                self._alive.add(process)
+            item = self._busy[process] = self._todo.popleft()
+            process.ask(item)
+        elif process is not None:
+            self._alive.discard(process)
             process.end()
-            return
-        item = self._todo.popleft()
-        self._busy[process] = item
-        process.ask(item)
 
     def _died(self, process: _Process, item: Item) -> Event:
         """Puts a model back in the line whose process died."""
