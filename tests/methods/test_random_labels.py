@@ -17,14 +17,22 @@ def many():
     return data.by_index(x, y, forget=np.arange(1500), test=(x, y), num_classes=4)
 
 
-@pytest.mark.parametrize("once", [False, True])
-def test_forget_pass_then_retain_pass_equal_the_formula(net, split, by_hand, once):
+@pytest.mark.parametrize(
+    ("once", "own", "exclude"),
+    [
+        (False, {}, False),
+        (True, {}, True),  # as in amnesiac unlearning
+        (True, {"exclude_true": False}, False),
+        (False, {"exclude_true": True}, True),
+    ],
+)
+def test_forget_pass_then_retain_pass_equal_the_formula(net, split, by_hand, once, own, exclude):
     expected = by_hand(net.get_weights(), 0.1, weight_decay=0.01)
     for epoch in range(2):
-        labels = _draw(split, 7, 0 if once else epoch, once)
+        labels = _draw(split, 7, 0 if once else epoch, exclude)
         expected.step(split.forget[0], labels)
         expected.step(*split.retain)
-    result = function(net, split, epochs=2, batch_size=8, seed=7, once=once, **RATE)
+    result = function(net, split, epochs=2, batch_size=8, seed=7, once=once, **own, **RATE)
     expected.agrees(result)
 
 

@@ -101,30 +101,44 @@ def test_the_bound_is_the_largest_factor(net, split):
     _agree(methods.ssd(net, split, selection=0.9, dampening=2.0, bound=0.5), expected, net)
 
 
-@pytest.mark.parametrize("per", ["example", "batch"])
-def test_without_labels_equals_the_formula(net, split, per):
+@pytest.mark.parametrize(
+    ("per", "against", "relative"),
+    [
+        ("example", "retain", True),  # the default
+        ("batch", "full", False),  # the official code
+        ("example", "full", False),
+    ],
+)
+def test_without_labels_equals_the_formula(net, split, per, against, relative):
     relabelled = data.by_index(
         split.source("retain").x, (split.source("retain").y + 1) % 3, forget=[1, 4, 6, 11],
         test=split.test,
     )  # fmt: skip
     twin = keras.Sequential([*net.layers[:-1]])  # logits, as ``_gradients`` has them
-    forget, others = _importances(twin, split, np.abs, per, "full", 3, of="norm")
+    forget, others = _importances(twin, split, np.abs, per, against, 3, of="norm")
+    others = _relative(forget, others) if relative else others
     expected = _dampened(net, forget, others, 1.1, lambda r: np.minimum(1.0, r))
-    options = {"selection": 1.1, "per": per, "against": "full", "relative": False, "batch_size": 3}
+    options = {"per": per, "against": against, "relative": relative, "batch_size": 3}
+    options["selection"] = 1.1
     result, blind = (methods.lfssd(net, given, **options) for given in (split, relabelled))
     _agree(result, expected, net)
     assert [w.tobytes() for w in result.get_weights()] == [w.tobytes() for w in blind.get_weights()]
 
 
+@pytest.mark.parametrize(
+    ("per", "against"),
+    [("example", "full"), ("batch", "retain"), ("example", "retain")],
+    ids=["the default", "the official code", "between the two"],
+)
 @pytest.mark.parametrize(("percentile", "floor"), [(None, 0.0), (60.0, 0.8)])
-def test_adaptive_equals_the_formula(net, split, percentile, floor):
-    forget, others = _importances(net, split, np.square, "example", "retain", 3)
+def test_adaptive_equals_the_formula(net, split, percentile, floor, per, against):
+    forget, others = _importances(net, split, np.square, per, against, 3)
     ratio = np.concatenate([(a / b).ravel() for a, b in zip(forget, others, strict=True)])
     share = 100 - np.log(1 + 100 * 4 / 12) if percentile is None else percentile
     threshold = np.percentile(ratio, share)
     expected = _dampened(net, forget, others, threshold, lambda r: np.clip(r, floor, 1.0))
-    options = {"percentile": percentile, "floor": floor, "against": "retain"}
-    _agree(methods.assd(net, split, **options), expected, net)
+    options = {"percentile": percentile, "floor": floor, "per": per, "against": against}
+    _agree(methods.assd(net, split, batch_size=3, **options), expected, net)
     assert length_percentile(4, 8) == pytest.approx(100 - np.log(1 + 100 / 3), rel=1e-12)
 
 
