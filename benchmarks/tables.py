@@ -88,8 +88,9 @@ def methods_table():
     ]
     for name in methods.names():
         line = methods.describe(name)
+        more = [f"{role} with `{option}`" for option, role in line.also.items()]
         lines.append(
-            f"| `{name}` | {', '.join(sorted(line.reads))} | {line.scope} | "
+            f"| `{name}` | {', '.join([*sorted(line.reads), *more])} | {line.scope} | "
             f"{'no effect' if line.deterministic else 'draws'} | {line.cost} | "
             f"{line.needs or '-'} | {line.summary} |"
         )
