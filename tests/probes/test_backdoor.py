@@ -39,7 +39,7 @@ def test_the_interval_is_the_exact_one(linear, activation, level, hits):
 
 
 def test_on_a_poisoned_scenario():
-    scenario = data.scenarios.backdoor(limit=300, epochs=12)
+    scenario = data.scenarios.backdoor(limit=300, epochs=8)
     inputs, targets = scenario.triggered
     found = probes.backdoor_success(scenario.model, inputs, int(targets[0]))
     answers = scenario.model.predict(inputs, verbose=0).argmax(1)

@@ -151,12 +151,12 @@ class Backwards(keras.Model):
 
 
 def test_layers_by_name_and_by_position(digits, original):
-    head = probes.linear_probe(original, digits)
+    head = probes.linear_probe(original, digits, folds=2)
     for layer in ("hidden", "body", -2, 1):
-        found = probes.linear_probe(original, digits, layer=layer)
+        found = probes.linear_probe(original, digits, layer=layer, folds=2)
         assert found.place == f"outputs of {'hidden' if layer == 'hidden' else 'body'!r}"
         assert found.accuracy == head.accuracy
-    logits = probes.linear_probe(original, digits, layer="head")
+    logits = probes.linear_probe(original, digits, layer="head", folds=2)
     assert logits.features == 10
 
 
@@ -173,8 +173,8 @@ def test_a_limit_draws_under_the_seed(digits, original):
     small, again = (probes.linear_probe(original, digits, limit=100, seed=4) for _ in range(2))
     assert (small.size, small.others) == (digits.size("forget"), 100)
     assert small == again
-    everything = probes.linear_probe(original, digits, limit=None)
-    assert everything == probes.linear_probe(original, digits, limit=10**6)
+    everything = probes.linear_probe(original, digits, limit=None, folds=2)
+    assert everything == probes.linear_probe(original, digits, limit=10**6, folds=2)
     assert everything.others == digits.size("retain")
 
 
