@@ -1,12 +1,13 @@
 """Axes, labels, ROC curves and the trade-off plot."""
 
+import dataclasses
 import math
 import re
 from itertools import pairwise
 
 import pytest
 
-from tests.report.evidence_case import make_audit
+from tests.report.evidence_case import make_audit, make_bank_audit, make_evidence
 from tfunlearn.report.evidence_page.margins import _round_values
 from tfunlearn.report.evidence_page.roc import roc_chart
 from tfunlearn.report.labels import apart
@@ -79,6 +80,29 @@ def test_rates_below_the_axis_stay_on_it():
     assert 'class="unseen" x="46" y="8" width="0.0"' in svg
     corners = points(re.search(r'class="roc s1" d="([^"]*)"', svg)[1])
     assert all(46 <= x <= 320 and 8 <= y <= 262 for x, y in corners)
+
+
+def test_the_figure_shows_every_place_with_its_interval(tmp_path):
+    audit = make_audit()
+    figure = audit.plot(tmp_path / "audit.png")
+    panels = {axes.get_title(): axes for axes in figure.subfigs[2].axes}
+    for name, own in audit.evidence.items():
+        shown = [one for one in own.figures if one.percentile is not None]
+        axes = panels[name]
+        assert [text.get_text() for text in axes.get_yticklabels()] == [o.label for o in shown]
+        assert list(axes.lines[0].get_xdata()) == [one.percentile for one in shown]
+        segments = axes.collections[0].get_segments()
+        assert [(a[0], b[0]) for a, b in segments] == [
+            (pytest.approx(one.low), pytest.approx(one.high)) for one in shown
+        ]
+
+
+def test_a_figure_without_evidence_has_no_places(report):
+    assert len(report.plot().subfigs) == 2
+    own = make_evidence(0)
+    bare = dataclasses.replace(own, figures=own.figures[-1:])
+    assert len(make_audit({"finetune": bare}).plot().subfigs) == 2
+    assert make_bank_audit(reference_values={}, reference_seeds=()).plot() is not None
 
 
 def test_the_tradeoff_has_a_numbered_dot_per_unlearned_model():

@@ -9,34 +9,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from tfunlearn.report import charts, wording
+from tfunlearn.report.evidence_plots import percentiles, placed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tfunlearn.report.evidence import Placed
     from tfunlearn.report.parts import Row
     from tfunlearn.report.result import AuditReport
 
 __all__ = ["draw", "encode"]
 
 _REFERENCE, _MODEL, _FORGET = "#5b3fa8", "#1b1d21", "#7c5cc4"
-_COLUMNS = 4
+_COLUMNS, _WIDE_COLUMNS = 4, 2
 _NAME_WIDTH = 24
 
 
 def draw(report: AuditReport) -> Figure:
-    """Returns a figure: accuracies by role on top, then forget and test losses per model.
+    """Returns a figure: accuracies by role, losses per model, places among the references.
 
     Args:
-        report: The report; histograms that it does not hold are left out.
+        report: The report; histograms and evidence that it does not hold are left out.
     """
     roles = [role for role in wording.ROLES if role in report.split["sizes"]]
     shown = [row for row in report.rows if {"forget", "test"} <= set(row.histograms)]
     lines = -(-len(shown) // _COLUMNS)
-    heights = [1.2 + 0.34 * len(report.rows), 2.0 * lines + 0.4]
+    places = _places(report)
+    heights = [1.2 + 0.34 * len(report.rows), 2.0 * lines + 0.4, _height(places)]
     figure = Figure(figsize=(12, 0.5 + sum(heights)), layout="constrained")
     figure.suptitle(_safe(report.title), fontweight="bold")
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    top, bottom, *rest = figure.subfigures(
+        3 if places else 2, 1, height_ratios=heights[: 3 if places else 2]
+    )
     panels = top.subplots(1, len(roles), sharey=True, squeeze=False).flat
     for axes, role in zip(panels, roles, strict=True):
         _accuracies(axes, report, role)
@@ -48,6 +55,8 @@ def draw(report: AuditReport) -> Figure:
             axes.set_axis_off()
         grid[0].legend(frameon=False, fontsize=8)
         bottom.supxlabel("loss per example (nats)", fontsize=9)
+    for part in rest:
+        _draw_places(part, places)
     return figure
 
 
@@ -106,6 +115,34 @@ def _losses(axes: Axes, report: AuditReport, row: Row) -> None:
     axes.set_yticks([])
     axes.set_title("\n".join(textwrap.wrap(_safe(row.name), 36)), fontsize=9)
     _plain(axes)
+
+
+def _places(report: AuditReport) -> dict[str, list[Placed]]:
+    """Returns the figures of every model that have a place among the references'."""
+    found = {
+        row.name: placed(report.evidence[row.name].figures)
+        for row in report.rows
+        if row.name in report.evidence
+    }
+    return {name: own for name, own in found.items() if own}
+
+
+def _height(places: Mapping[str, list[Placed]]) -> float:
+    """Returns the height of the panels of places, in inches."""
+    most = max(map(len, places.values()), default=0)
+    return -(-len(places) // _WIDE_COLUMNS) * (0.6 + 0.22 * most) + 0.4 if places else 0.0
+
+
+def _draw_places(part: SubFigure, places: Mapping[str, list[Placed]]) -> None:
+    lines = -(-len(places) // _WIDE_COLUMNS)
+    grid = list(part.subplots(lines, _WIDE_COLUMNS, squeeze=False).flat)
+    for axes, (name, own) in zip(grid, places.items(), strict=False):
+        percentiles(axes, own, _MODEL)
+        axes.set_title("\n".join(textwrap.wrap(_safe(name), 36)), fontsize=9)
+        _plain(axes)
+    for axes in grid[len(places) :]:
+        axes.set_axis_off()
+    part.supxlabel("percentile among the references, with its interval", fontsize=9)
 
 
 def _plain(axes: Axes) -> None:
