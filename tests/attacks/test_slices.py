@@ -64,6 +64,14 @@ def test_loss_slices_equal_a_plain_loop(percentiles):
     assert sum(part.nonmembers for part in found) == 240
 
 
+@pytest.mark.parametrize("sizes", [(19, 30), (30, 19)])
+def test_either_side_can_be_too_small(sizes):
+    scores = MembershipScores("mine", range(sizes[0]), range(sizes[1]))
+    (part,) = slices_by_class(scores, [0] * sizes[0], [0] * sizes[1])
+    assert part.evidence is None
+    assert part.absent == f"{sizes[0]} members and {sizes[1]} non-members; it takes 20 of each"
+
+
 def test_names_and_absences_of_loss_slices():
     found = slices_by_loss(SCORES, LOSSES, OTHER_LOSSES, percentiles=[0, 2.5, 100], repeats=100)
     assert [part.name for part in found] == ["loss 0-2.5 %", "loss 2.5-100 %"]
