@@ -70,6 +70,13 @@ def test_references_of_a_bank_are_named_by_their_seeds():
     assert "two shapes" not in found.text["losses-per-example"]
 
 
+def test_several_rows_that_are_references_have_a_line_for_their_mean(report, page):
+    row = page.table("beside-the-reference", "").row("references, mean")
+    assert row["retain accuracy"].parts == {"v": "0.980", "g": "0.980 to 0.980"}
+    one = Page(report.to_html()).table("beside-the-reference", "")
+    assert not [cells for cells in one.rows if "mean" in cells[0].text]
+
+
 def test_one_reference_of_a_bank_has_a_line():
     values = {"test_accuracy": (0.9,)}
     report = make_bank_audit(reference_values=values, reference_seeds=(5,))
@@ -159,6 +166,14 @@ def test_a_strip_has_a_dot_per_reference_in_its_place(audit):
 def test_attacks_show_figures_intervals_and_reasons(audit, page):
     for place, attack in enumerate(audit.evidence["finetune"].attacks):
         table = page.table("membership-attacks", attack.label)
+        assert [cell.text for cell in table.rows[0]] == [
+            "model",
+            "AUC",
+            "advantage",
+            "balanced accuracy",
+            "TPR at 1 % FPR",
+            "TPR at 0.1 % FPR",
+        ]
         for name, own in audit.evidence.items():
             cells, shown = table.row(name), own.attacks[place]
             for key, figure in shown.figures.items():
