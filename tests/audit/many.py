@@ -2,7 +2,7 @@
 
 import numpy as np
 
-SIZES = {"forget": 40, "retain": 90, "test": 150}
+SIZES = {"forget": 110, "retain": 90, "test": 150}
 
 
 def make_labels(sizes=None, classes=3, seed=0):

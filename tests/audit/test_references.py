@@ -147,7 +147,7 @@ def test_half_precision_and_a_file_give_the_same(labels, logits, tmp_path):
 
 
 def test_only_test_examples_of_the_forget_sets_classes_are_attacked():
-    labels = make_labels({"forget": 40, "retain": 50, "test": 300})
+    labels = make_labels({"forget": 110, "retain": 50, "test": 300})
     labels["forget"] = np.where(labels["forget"] == 2, 0, labels["forget"])
     logits = make_logits(labels, 5)
     logits["test"][:, labels["test"] == 2] += 50 * np.eye(3, dtype="float32")[2]  # easy outsiders
@@ -191,11 +191,13 @@ def test_too_few_examples_for_an_attack():
     assert many.aucs == {}
 
 
-def test_a_low_rate_takes_a_hundred_test_examples():
-    labels = make_labels({"forget": 20, "retain": 20, "test": 30})
+@pytest.mark.parametrize(("forget", "test"), [(99, 100), (100, 99)])
+def test_a_low_rate_takes_a_hundred_examples_a_side(forget, test):
+    labels = make_labels({"forget": forget, "retain": 20, "test": test}, classes=2)
     many = References(labels, make_logits(labels, 4))
     assert set(many.absent) == {"loss_tpr_at_fpr_0_01"}
-    assert "which takes 100" in many.absent["loss_tpr_at_fpr_0_01"]
+    words = f"takes 100 examples a side, and there are {forget} forget and {test} test examples"
+    assert words in many.absent["loss_tpr_at_fpr_0_01"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,16 @@ from tfunlearn import attacks, metrics
 from tfunlearn.attacks import MembershipScores
 from tfunlearn.metrics.softmax import log_softmax
 
-__all__ = ["LOW_RATE", "Figure", "Reading", "attackable", "comparable", "listed", "read"]
+__all__ = [
+    "LOW_RATE",
+    "Figure",
+    "Reading",
+    "attackable",
+    "comparable",
+    "listed",
+    "read",
+    "resolvable",
+]
 
 LOW_RATE = 0.01
 """The false positive rate at which the loss attack is read off."""
@@ -101,6 +110,26 @@ def attackable(labels: Mapping[str, np.ndarray]) -> tuple[bool, str]:
     )
 
 
+def resolvable(labels: Mapping[str, np.ndarray]) -> tuple[bool, str]:
+    """Returns whether there are examples enough for the low rate, and the reason if not.
+
+    Of the forget examples it takes as many as of the test examples: with fewer, a model that
+    reaches the rate with one example would stand alone among references that do with none.
+
+    Example:
+        >>> resolvable({"forget": np.zeros(30, int), "test": np.zeros(200, int)})[1]
+        'a rate of 0.01 takes 100 examples a side, and there are 30 forget and 200 test examples'
+    """
+    sides = len(labels["forget"]), int(np.count_nonzero(comparable(labels)))
+    least = round(1 / LOW_RATE)
+    if min(sides) >= least:
+        return True, ""
+    return False, (
+        f"a rate of {LOW_RATE:g} takes {least} examples a side, and there are {sides[0]:,} forget "
+        f"and {sides[1]:,} test examples"
+    )
+
+
 def read(labels: Mapping[str, np.ndarray], logits: Mapping[str, np.ndarray]) -> Reading:
     """Reads one model's figures off its logits.
 
@@ -110,7 +139,7 @@ def read(labels: Mapping[str, np.ndarray], logits: Mapping[str, np.ndarray]) -> 
 
     Returns:
         The reading; attacks are absent where a side has fewer than 2 examples, and the loss
-        attack's low rate where the test examples are too few for it.
+        attack's low rate where a side is too small for it.
 
     Raises:
         ValueError: If shapes do not fit, or logits are not finite or look like probabilities.
@@ -123,7 +152,7 @@ def read(labels: Mapping[str, np.ndarray], logits: Mapping[str, np.ndarray]) -> 
     found: dict[str, MembershipScores] = {}
     if attackable(labels)[0]:
         found = _attacks(labels, scores, losses, answers)
-        values |= _attack_values(found)
+        values |= _attack_values(found, resolvable(labels)[0])
     return Reading(
         values=values,
         margins={role: metrics.margins(own, scores[role]) for role, own in labels.items()},
@@ -151,11 +180,11 @@ def _attacks(
     }
 
 
-def _attack_values(found: Mapping[str, MembershipScores]) -> dict[str, float]:
+def _attack_values(found: Mapping[str, MembershipScores], resolved: bool) -> dict[str, float]:
     by_loss, by_label = found["loss_threshold"], found["correctness"]
     curve = attacks.roc(by_loss.members, by_loss.nonmembers)
     values = {"loss_auc": curve.auc}
-    if curve.resolves(LOW_RATE):
+    if resolved:
         values["loss_tpr_at_fpr_0_01"] = curve.tpr_at(LOW_RATE)
     values["label_only_gap"] = float(by_label.members.mean() - by_label.nonmembers.mean())
     return values

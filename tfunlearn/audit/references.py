@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from tfunlearn import attacks, metrics
 from tfunlearn.attacks import MembershipScores
 from tfunlearn.audit import figures
-from tfunlearn.audit.figures import LOW_RATE, Figure, Reading
+from tfunlearn.audit.figures import Figure, Reading
 from tfunlearn.audit.spread_by_example import SpreadByExample, deviations
 from tfunlearn.metrics.softmax import log_softmax
 
@@ -172,16 +172,14 @@ class References:
         return (self._summed - own) / (self.count - 1)
 
     def _absences(self) -> dict[str, str]:
-        found, (enough, reason) = {}, figures.attackable(self.labels)
-        others = int(np.count_nonzero(figures.comparable(self.labels)))
-        if 1 / max(others, 1) > LOW_RATE:
-            found["loss_tpr_at_fpr_0_01"] = (
-                f"{others:,} test examples of the forget set's classes cannot show a false "
-                f"positive rate of {LOW_RATE:g}, which takes {round(1 / LOW_RATE):,}"
-            )
+        found: dict[str, str] = {}
+        resolved, reason = figures.resolvable(self.labels)
+        if not resolved:
+            found["loss_tpr_at_fpr_0_01"] = reason
         if self._missing:
             relative = ("lira_auc", "forget_deviation_p95", "retain_deviation", "test_deviation")
             found |= dict.fromkeys((*relative, "forget_js"), self._missing)
+        enough, reason = figures.attackable(self.labels)
         if not enough:
             names = ("loss_auc", "loss_tpr_at_fpr_0_01", "label_only_gap", "lira_auc")
             found |= dict.fromkeys(names, reason)
