@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.attacks.competition_loops import DELTA, by_loops, epsilon, grids
-from tfunlearn.attacks.competition_thresholds import best_epsilons, epsilon_table
+from tfunlearn.attacks.competition_thresholds import best_epsilons, epsilon_table, points_up_to
 
 
 def cases():
@@ -101,6 +101,31 @@ def test_blocks_and_the_order_of_models_do_not_matter():
     np.testing.assert_array_equal(
         best_epsilons(unlearned[order], retrained[order[::-1]], DELTA), found
     )
+
+
+def test_points_are_counted_as_numpy_lists_them():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        low = rng.normal(0, 30)
+        high = low + rng.exponential(2.0)
+        listed = np.linspace(low, high, int(np.ceil((high - low) * 100)))
+        some = rng.choice(listed, 20)
+        values = np.concatenate(
+            [[low, high], some, np.nextafter(some, 1e3), rng.uniform(low, high, 9)]
+        )
+        values = np.clip(np.append(values, np.nextafter(some, -1e3)), low, high)
+        ends = np.full((1, 1), low), np.full((1, 1), high), np.full((1, 1), len(listed))
+        expected = (listed[:, None] <= values).sum(axis=0)
+        np.testing.assert_array_equal(points_up_to(values[None], *ends)[0], expected)
+
+
+def test_single_thresholds_are_a_hundred_a_unit():
+    """Two ranges so wide that only a single threshold, on the full grid, does best."""
+    one = np.array([11.988, 1.975, 5.995, 0.01, 8.003, 2.001])
+    other = np.array([3.997, 12.008, 8.01, 9.996, 9.99, 9.995])
+    found = best_epsilons(one[:, None], other[:, None], DELTA)
+    assert found == pytest.approx([by_loops(one, other)], rel=1e-12)
+    assert found == pytest.approx([math.log(5)], abs=1e-4)
 
 
 @pytest.mark.parametrize("models", [3, 10])

@@ -75,6 +75,14 @@ def test_margins_are_clipped_at_100():
     assert klom(-unlearned, -retrained).values[0] == 0.0
 
 
+def test_a_margin_on_an_edge_belongs_to_the_bin_above():
+    retrained = np.array([[0.0], [5.0], [5.0], [20.0]])  # bins of width 1
+    above = klom(np.array([[0.0], [5.5], [5.9], [20.0]]), retrained)
+    assert above.values[0] == pytest.approx(0.0)
+    below = klom(np.array([[0.0], [4.5], [4.9], [20.0]]), retrained)
+    assert below.values[0] == pytest.approx(0.5 * math.log(0.5 / 1e-5))
+
+
 def test_the_largest_margin_is_counted():
     found = klom([[0.0], [0.0], [10.0]], [[0.0], [0.0], [0.0]])
     assert found.values[0] == pytest.approx(2 / 3 * math.log(2 / 3) + math.log(1 / 3 / 1e-5) / 3)

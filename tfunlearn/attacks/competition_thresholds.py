@@ -14,7 +14,7 @@ import numpy as np
 
 from tfunlearn.attacks.competition_intervals import gaps, right_thresholds
 
-__all__ = ["best_epsilons", "epsilon_table"]
+__all__ = ["best_epsilons", "epsilon_table", "points_up_to"]
 
 _PER_UNIT = 100
 _BLOCK = 1_000_000
@@ -124,16 +124,28 @@ def _codes(case: _Case, retrained_is_positive: np.ndarray) -> np.ndarray:
 def _single(case: _Case, ranks: np.ndarray) -> np.ndarray:
     """Returns the best rank of "positive from t on"; the larger median is the positive side's."""
     low, high = case.values[:, :1], case.values[:, -1:]
-    counts = _points_up_to(case.values, low, high, np.ceil((high - low) * _PER_UNIT))
+    counts = points_up_to(case.values, low, high, np.ceil((high - low) * _PER_UNIT))
     found = np.diff(counts, axis=1, prepend=0) > 0
     codes = _codes(case, case.retrained_higher)
     return np.max(ranks[codes[:, -1:] - codes[:, :-1]] * found, axis=1)
 
 
-def _points_up_to(
+def points_up_to(
     values: np.ndarray, low: np.ndarray, high: np.ndarray, number: np.ndarray
 ) -> np.ndarray:
-    """Returns how many points of linspace(low, high, number) are at most each value."""
+    """Returns how many points of `numpy.linspace(low, high, number)` are at most each value.
+
+    Args:
+        values: Float64 of shape (B, V), from low to high.
+        low: First points, float64 of shape (B, 1).
+        high: Last points, of the same shape.
+        number: Points of each row, whole, of the same shape.
+
+    Example:
+        >>> low, high = np.zeros((1, 1)), np.ones((1, 1))
+        >>> points_up_to(np.array([[0.0, 0.6, 1.0]]), low, high, np.full((1, 1), 5))
+        array([[1., 3., 5.]])
+    """
     step = (high - low) / np.maximum(number - 1, 1)
 
     def point(index: np.ndarray) -> np.ndarray:
