@@ -132,7 +132,7 @@ def test_every_figure_has_its_place(audit, page):
             ends = (words.percentile(figure.low), words.percentile(figure.high))
             assert cells["percentile"].parts["g"] == " to ".join(ends)
             assert cells["p-value"].text == f"{figure.p_value:.3f}"
-            assert cells["sd away"].text == f"{figure.deviation:+.1f}"
+            assert cells["sd away"].text == f"{figure.deviation:+.1f}".replace("-0.0", "+0.0")
 
 
 def test_an_absent_figure_shows_its_reason(page):

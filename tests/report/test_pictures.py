@@ -54,18 +54,18 @@ def test_a_roc_curve_never_shows_more_than_was_measured():
     fpr, tpr = (0.0, 0.0, 0.01, 0.1, 1.0), (0.0, 0.001, 0.02, 0.5, 1.0)
     svg = roc_chart([(0, fpr, tpr)], 100, "curve")
     corners = points(re.search(r'class="roc s0" d="([^"]*)"', svg)[1])
-    across, up = LogAxis(1e-4, 1, 46, 320), LogAxis(1e-4, 1, 262, 8)
-    assert corners[0] == pytest.approx((46, up.at(0.001)), abs=0.06)
-    assert corners[-1] == pytest.approx((320, 8), abs=0.06)
+    across, up = LogAxis(1e-4, 1, 60, 334), LogAxis(1e-4, 1, 262, 8)
+    assert corners[0] == pytest.approx((60, up.at(0.001)), abs=0.06)
+    assert corners[-1] == pytest.approx((334, 8), abs=0.06)
     for before, f, t in ((0.001, 0.01, 0.02), (0.02, 0.1, 0.5)):
         for height in (before, t):
             assert any(math.hypot(x - across.at(f), y - up.at(height)) < 0.1 for x, y in corners), (
                 f,
                 height,
             )
-    shaded = float(re.search(r'class="unseen" x="46" y="8" width="([\d.]+)"', svg)[1])
-    assert shaded == pytest.approx(across.at(0.01) - 46, abs=0.06)
-    chance = re.search(r'class="chance" d="M46 262L320 8"', svg)
+    shaded = float(re.search(r'class="unseen" x="60" y="8" width="([\d.]+)"', svg)[1])
+    assert shaded == pytest.approx(across.at(0.01) - 60, abs=0.06)
+    chance = re.search(r'class="chance" d="M60 262L334 8"', svg)
     assert chance is not None
 
 
@@ -77,9 +77,9 @@ def test_a_roc_chart_without_curves_is_none():
 def test_rates_below_the_axis_stay_on_it():
     svg = roc_chart([(7, (0.0, 1e-6, 1.0), (0.0, 1e-5, 1.0))], 10_000_000, "low")
     assert "nan" not in svg
-    assert 'class="unseen" x="46" y="8" width="0.0"' in svg
+    assert 'class="unseen" x="60" y="8" width="0.0"' in svg
     corners = points(re.search(r'class="roc s1" d="([^"]*)"', svg)[1])
-    assert all(46 <= x <= 320 and 8 <= y <= 262 for x, y in corners)
+    assert all(60 <= x <= 334 and 8 <= y <= 262 for x, y in corners)
 
 
 def test_the_figure_shows_every_place_with_its_interval(tmp_path):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["tradeoff"]
 
 _WIDTH, _HEIGHT = 360, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 316, 10, 256
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 316, 10, 256
 _LINE = 13.0
 _LEAST_GAP, _LEAST_SECONDS = 1e-4, 1e-2
 

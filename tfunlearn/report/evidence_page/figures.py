@@ -53,7 +53,7 @@ def _line(figure: Placed) -> str:
         f'<td class="picture">{strip(figure.value, figure.references, shown)}</td>',
         markup.cell("percentile", words.percentile(figure.percentile), interval),
         markup.cell("p-value", words.p_value(figure.p_value)),
-        markup.cell("sd away", "-" if figure.deviation is None else f"{figure.deviation:+.1f}"),
+        markup.cell("sd away", words.deviation(figure.deviation)),
     ]
     why = f'<span class="why">{escape(figure.absent)}</span>' if figure.absent else ""
     return f'<tr><th scope="row">{escape(figure.label)}{why}</th>{"".join(cells)}</tr>'

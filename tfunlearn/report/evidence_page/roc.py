@@ -10,8 +10,8 @@ from tfunlearn.report.log_axis import LogAxis
 __all__ = ["Curve", "key", "roc_chart"]
 
 _LEAST = 1e-4
-_WIDTH, _HEIGHT = 330, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 320, 8, 262
+_WIDTH, _HEIGHT = 344, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 334, 8, 262
 _COLOURS = 6
 
 Curve = tuple[int, Sequence[float], Sequence[float]]
@@ -76,10 +76,11 @@ def _axes(across: LogAxis, up: LogAxis) -> str:
             f'<text x="{x:.1f}" y="{_BOTTOM + 16}" text-anchor="{_anchor(x)}">{text}</text>'
             f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
         )
-    middle = (_LEFT + _RIGHT) / 2
+    middle, height = (_LEFT + _RIGHT) / 2, (_TOP + _BOTTOM) / 2
     texts.append(
         f'<text x="{middle:.0f}" y="{_BOTTOM + 33}" text-anchor="middle">false positive rate</text>'
-        f'<text x="{_LEFT + 6}" y="{_TOP + 14}">true positive rate</text>'
+        f'<text x="12" y="{height:.0f}" text-anchor="middle" '
+        f'transform="rotate(-90 12 {height:.0f})">true positive rate</text>'
     )
     return "".join(texts)
 

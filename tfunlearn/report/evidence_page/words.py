@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from tfunlearn.report import wording
 
-__all__ = ["READING", "figure_label", "p_value", "percentile", "references", "seeds", "span"]
+__all__ = [
+    "READING",
+    "deviation",
+    "figure_label",
+    "p_value",
+    "percentile",
+    "references",
+    "seeds",
+    "span",
+]
 
 READING = (
     "Inside the references' spread: one more model retrained without the forget set would lie as "
@@ -81,6 +90,16 @@ def seeds(values: Sequence[int]) -> str:
     if len(values) > 2 and values == list(range(values[0], values[0] + len(values))):
         return f"{values[0]} to {values[-1]}"
     return ", ".join(str(value) for value in values)
+
+
+def deviation(value: float | None) -> str:
+    """Returns a number of standard deviations with its sign.
+
+    Example:
+        >>> deviation(4.26), deviation(-0.01), deviation(None)
+        ('+4.3', '+0.0', '-')
+    """
+    return "-" if value is None else f"{round(value, 1) + 0.0:+.1f}"
 
 
 def span(low: float | None, high: float | None, unit: str = "fraction") -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tfunlearn.report import markup
 from tfunlearn.report.evidence import Evidence, WorstExample
+from tfunlearn.report.evidence_page import words
 
 if TYPE_CHECKING:
     from tfunlearn.report.result import AuditReport
@@ -34,7 +35,7 @@ def _line(example: WorstExample) -> str:
     numbers = (
         f"{example.margin:.2f}",
         f"{example.reference_mean:.2f}",
-        f"{example.deviation:+.1f}",
+        words.deviation(example.deviation),
     )
     cells = "".join(f"<td>{text}</td>" for text in (str(example.label), *numbers))
     return f'<tr><th scope="row">{example.id}</th>{cells}</tr>'
