@@ -1,5 +1,7 @@
 """Figures of many models, each against the others, held against loops in plain NumPy."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
@@ -165,6 +167,23 @@ def test_a_spread_by_hand():
     np.testing.assert_allclose(deviation, [2, 0])
     far = deviations(np.array([7.0, 9.0]), mean, deviation)
     np.testing.assert_allclose(far, [2, 4 / (0.01 * np.sqrt(2))])
+
+
+def test_one_model_is_read_at_a_time():
+    """What is held at once is a number per model and example, and one model's tables."""
+    labels = make_labels({"forget": 300, "retain": 2000, "test": 700}, classes=10)
+    logits = make_logits(labels, 40, classes=10)
+    References(labels, {role: own[:3] for role, own in logits.items()})  # imports
+    tracemalloc.start()
+    try:
+        many = References(labels, logits)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    margins = sum(own.nbytes for own in many.margins.values())
+    table = 8 * 3000 * 10
+    assert peak < 1.5 * margins + 8 * table
+    assert peak < sum(own.nbytes for own in logits.values()) * 2  # all of it in float64
 
 
 def test_too_few_references_for_a_spread_of_the_others(labels, logits):
