@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -28,6 +30,17 @@ def test_examples_run_as_they_stand(capsys):
     for word in ("original", "vision_confuser", "retrained"):
         assert word in printed
     assert names["models"].weight_distance(names["model"], names["noisy"]) > 1.0
+
+
+@pytest.mark.slow
+def test_the_audit_runs_as_it_stands(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for name in ("given", "quickstart", "bank"):
+        exec(compile(example(name), f"README example {name}", "exec"), names)
+    assert "spread of 19 retrained models" in capsys.readouterr().out
+    assert names["report"].evidence["held-out retrain"].verdict.references == 19
+    assert (tmp_path / "audit.html").is_file()
 
 
 def test_tables_are_those_of_the_results():
