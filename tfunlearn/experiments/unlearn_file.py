@@ -36,7 +36,7 @@ def unlearn_file(
     seed: int = 0,
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
-) -> AuditReport | None:
+) -> AuditReport:
     """Unlearns a saved model and writes the new one, with a report.
 
     Each file is written under another name first, so that it is whole or not there.
@@ -57,8 +57,8 @@ def unlearn_file(
         say: called with each line of output; None for silence.
 
     Returns:
-        The audit of original, unlearned model and references; None where there is no reference,
-        as then there is nothing to audit against, and the report holds bare numbers.
+        The audit of original, unlearned model and references; where there is no reference it
+        holds bare numbers, and says so.
 
     Raises:
         OSError: if a file is not there or ``out`` cannot be written to.
