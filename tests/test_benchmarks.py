@@ -11,6 +11,7 @@ import pytest
 from tfunlearn import methods, models
 from tfunlearn.data import scenarios
 from tfunlearn.experiments import startup
+from tfunlearn.report import AuditReport
 
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 SHORT = ["--dataset", "digits", "--limit", "100", "--epochs", "2", "--references", "2"]
@@ -220,3 +221,31 @@ def test_trials_are_drawn_around_the_defaults(few):
     assert set(values["quick"]) == {True, False}
     assert all(isinstance(n, int) for n in [*values["epochs"], *values["rounds"]])
     json.dumps(drawn)
+
+
+@pytest.mark.slow
+def test_audit_writes_report_page_and_what_takes_both_banks(tmp_path, monkeypatch):
+    monkeypatch.setattr(startup, "start", lambda: None)
+    module = load("run_audit")
+    monkeypatch.setattr(module, "COST", (3, 100, 4))
+    small = ["--dataset", "digits", "--limit", "100", "--epochs", "2", "--models", "3"]
+    chosen = ["--tasks", "mislabelled", "--methods", "finetune"]
+    folders = ["--results", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    module.main([*small, *chosen, *folders])
+    report = AuditReport.load(tmp_path / "audit_digits_mislabelled.json")
+    assert [row.name for row in report.rows] == ["original", "finetune", "held-out retrain"]
+    assert report.reference_seeds == (1, 2, 3)
+    assert "runs" not in report.command
+    assert (tmp_path / "audit_digits_mislabelled.html").is_file()
+    extra = json.loads((tmp_path / "audit_digits_mislabelled_extra.json").read_text())
+    assert extra["models"] == {"without": 3, "held_out": 1, "with": 3}
+    assert set(extra["attacks"]) == {"original", "finetune"}
+    assert all(0 <= found["lira_online_auc"] <= 1 for found in extra["attacks"].values())
+    assert len(extra["relearn"]["steps"]) == 2 + 3
+    assert extra["cost"]["models"] == 3
+
+
+def test_a_smaller_audit_is_no_committed_result(capsys):
+    with pytest.raises(SystemExit):
+        load("run_audit").main(["--models", "3"])
+    assert "--models: --results FOLDER is wanted too" in capsys.readouterr().err
