@@ -14,7 +14,7 @@ from tfunlearn.data import ForgetSplit
 
 from . import bank_parts as parts
 
-FAST = {"epochs": 2, "batch_size": 16, "threads": None, "say": None}
+FAST = {"epochs": 2, "batch_size": 12, "threads": None, "say": None}  # 50 examples: 5 steps
 
 
 def make_bank(folder, net=None, split=None, **options):
@@ -23,7 +23,7 @@ def make_bank(folder, net=None, split=None, **options):
 
 
 def retrained(net, split, seed):
-    return methods.retrain(net, split, seed=seed, epochs=2, batch_size=16)
+    return methods.retrain(net, split, seed=seed, epochs=2, batch_size=12)
 
 
 def assert_same(left, right):

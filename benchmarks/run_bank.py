@@ -1,0 +1,135 @@
+"""Times a bank's models against plain trainings of the same network in the same run.
+
+Writes results/bank.json. Plain is what a loop would do: build, compile, `model.fit` on the retain
+set, and `predict` on every role. Rounds of both alternate, so that a busy machine slows both.
+
+    python benchmarks/run_bank.py
+"""
+
+import argparse
+import pathlib
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+BATCH_SIZE = 128
+
+
+def main(argv=None) -> None:
+    """Times both and writes the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", type=int, default=8, help="of each kind in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limit", type=int, default=6000, help="training images")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2, help="processes of the bank's other way")
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--out", default=str(HERE / "results" / "bank.json"))
+    args = parser.parse_args(argv)
+    smaller = [
+        f"--{name}"
+        for name in ("models", "rounds", "limit", "epochs")
+        if getattr(args, name) < parser.get_default(name)
+    ]
+    if smaller and args.out == parser.get_default("out"):
+        parser.error(f"{', '.join(smaller)}: --out FILE is wanted too: no committed result")
+
+    from tfunlearn.experiments import startup
+
+    startup.start()
+    from tfunlearn.audit.environment import environment
+    from tfunlearn.experiments.stages import write_json
+
+    split = make_split(args)
+    rounds = [one_round(args, split, number) for number in range(args.rounds)]
+    write_json(
+        args.out,
+        {
+            "benchmark": "bank",
+            "command": shlex.join(["python", "benchmarks/run_bank.py", *(argv or sys.argv[1:])]),
+            "environment": environment(),
+            "settings": {name: getattr(args, name) for name in vars(args) if name != "out"},
+            "seconds_a_model": rounds,
+            "ratio": {
+                name: statistics.median(found[name] / found["plain"] for found in rounds)
+                for name in rounds[0]
+                if name != "plain"
+            },
+        },
+    )
+
+
+def make_split(args):
+    """Returns a tenth of the training images to forget."""
+    from tfunlearn.data import ForgetSplit, Normalizer, datasets
+
+    (x, y), test = datasets.load(args.dataset, args.data_dir)
+    normalize = Normalizer.named(args.dataset)
+
+    def flat(images):
+        return normalize(images.reshape(len(images), -1))
+
+    x, y = flat(x[: args.limit]), y[: args.limit]
+    return ForgetSplit.random(x, y, fraction=0.1, test=(flat(test[0]), test[1]))
+
+
+def make_model(split, seed):
+    """Returns the compiled network."""
+    import keras
+
+    from tfunlearn import models
+
+    net = models.mnist_dense(split.input_shape[0], split.num_classes, seed=seed)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=models.gives_logits(net))
+    net.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss, metrics=["accuracy"])
+    return net
+
+
+def one_round(args, split, number):
+    """Returns seconds a model: plain, in this process, and with other processes."""
+    first = number * args.models
+    found = {
+        "plain": plain(args, split, first),
+        "this process": of_bank(args, split, first, threads=None),
+        f"{args.workers} processes": of_bank(args, split, first, workers=args.workers),
+    }
+    print({name: round(value, 3) for name, value in found.items()}, flush=True)
+    return found
+
+
+def plain(args, split, first):
+    """Returns seconds a model of a loop over seeds."""
+    start = time.perf_counter()
+    for seed in range(first, first + args.models):
+        net = make_model(split, seed)
+        net.fit(*split.retain, epochs=args.epochs, batch_size=BATCH_SIZE, verbose=0)
+        for role in split.roles:
+            net.predict(getattr(split, role)[0], batch_size=512, verbose=0)
+    return (time.perf_counter() - start) / args.models
+
+
+def of_bank(args, split, first, *, threads=1, workers=None):
+    """Returns seconds a model of a bank, starting its processes included."""
+    from tfunlearn.audit import ReferenceBank
+
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        bank = ReferenceBank(
+            folder,
+            make_model(split, 0),
+            split,
+            epochs=args.epochs,
+            batch_size=BATCH_SIZE,
+            seed=first,
+            threads=threads,
+        )
+        bank.fill(args.models, workers=workers)
+        return (time.perf_counter() - start) / args.models
+
+
+if __name__ == "__main__":
+    main()
