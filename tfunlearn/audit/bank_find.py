@@ -1,0 +1,112 @@
+"""Finding the bank of a model and its data in a directory, whatever it was trained with."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tfunlearn.audit.bank import ReferenceBank
+from tfunlearn.audit.bank_entry import SETTINGS
+from tfunlearn.data import ForgetSplit
+
+__all__ = ["find_bank"]
+
+_OPTIONS = {  # name in the settings to argument of the bank
+    "roles": "roles",
+    "dtype": "dtype",
+    "weights": "keep_weights",
+    "seed": "seed",
+    "threads": "threads",
+}
+_TRAINING = ("epochs", "batch_size", "jit_compile")
+_NESTED = ("training", "data", "versions")
+
+
+def find_bank(
+    directory: str | os.PathLike[str],
+    model: keras.Model,
+    split: ForgetSplit,
+    *,
+    loss: Any = None,
+    optimizer: Any = None,
+    say: Callable[[str], None] | None = print,
+) -> ReferenceBank:
+    """Returns the bank in a directory that was made for a model and its data.
+
+    Epochs, batch size, first seed and the like are read from the bank; all that it depends on must
+    be as it was.
+
+    Args:
+        directory: Where banks are kept.
+        model: The original.
+        split: The data.
+        loss: As the bank was given it; by default the model's own.
+        optimizer: As the bank was given it; by default like the model's own.
+        say: As in `ReferenceBank`.
+
+    Raises:
+        FileNotFoundError: If there is no bank at all.
+        ValueError: If none was made for this, with what differs; or if several were.
+    """
+    paths = sorted(pathlib.Path(directory).expanduser().glob(f"*/{SETTINGS}"))
+    if not paths:
+        raise FileNotFoundError(
+            f"directory: expected a folder with banks, as tfunlearn bank makes them. "
+            f"Received: {str(directory)!r}, with none."
+        )
+    found, differences = [], []
+    for path in paths:
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))["settings"]
+            options = {own: kept[name] for name, own in _OPTIONS.items()}
+            options |= {name: kept["training"][name] for name in _TRAINING}
+            given = {"loss": loss, "optimizer": optimizer, "say": say}
+            bank = ReferenceBank(directory, model, split, **options, **given)
+        except (ValueError, KeyError, TypeError) as error:
+            differences.append(f"{path.parent.name} cannot be used ({error})")
+            continue
+        if bank.folder.name == path.parent.name:
+            found.append(bank)
+        else:
+            other = ", ".join(_differing(kept, bank.settings)) or "its files"
+            differences.append(f"{path.parent.name} differs in {other}")
+    return _one(found, differences, directory)
+
+
+def _one(
+    found: list[ReferenceBank], differences: list[str], directory: str | os.PathLike[str]
+) -> ReferenceBank:
+    """Returns the only one, or raises."""
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(bank.folder.name for bank in found)
+        raise ValueError(
+            "directory: expected one bank for this model and data. Received "
+            f"{len(found)} in {str(directory)!r}: {names}; make a ReferenceBank with their options."
+        )
+    raise ValueError(
+        "directory: expected a bank of this model, data, recipe, versions and code. Received: "
+        f"{'; '.join(differences)}."
+    )
+
+
+def _differing(left: Any, right: Any, prefix: str = "") -> list[str]:
+    """Returns the settings in which two banks differ."""
+    names = []
+    for name in sorted({*left, *right}):
+        pair = left.get(name), right.get(name)
+        if all(isinstance(part, dict) for part in pair) and name in (
+            "training",
+            "data",
+            "versions",
+        ):
+            names += _differing(*pair, prefix=f"{name} ")
+        elif pair[0] != pair[1]:
+            names.append(prefix + name)
+    return names
