@@ -12,9 +12,10 @@ import tfunlearn
 from tfunlearn import cli
 from tfunlearn.experiments import cifar10_confuser, demo, mnist_retrain, startup
 
+COMMANDS = ("demo", "compare", "audit", "bank", "unlearn", "methods", "run")
 HELP = (
     [["--help"]]
-    + [[name, "--help"] for name in ("demo", "compare", "bank", "unlearn", "methods", "run")]
+    + [[name, "--help"] for name in COMMANDS]
     + [["run", name, "--help"] for name in ("mnist-retrain", "cifar10-confuser")]
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tfunlearn._version import __version__
-from tfunlearn.commands import bank, compare, methods, unlearn
+from tfunlearn.commands import audit, bank, compare, methods, unlearn
 from tfunlearn.commands.arguments import folder, natural, positive, share
 from tfunlearn.experiments import startup
 from tfunlearn.experiments.folder import writable_folder
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_demo(commands)
     unlearn.add(commands)
+    audit.add(commands)
     methods.add(commands)
     compare.add(commands)
     bank.add(commands)

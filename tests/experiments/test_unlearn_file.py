@@ -445,7 +445,7 @@ BAD = {  # what to spoil, more arguments, exit status, words
         ),
         ["--reference", "r.keras"],
         1,
-        "another number of classes than the model. expected: 3. received: 9",
+        "another number of classes than the original. expected: 3. received: 9",
     ),
 }
 

@@ -5,6 +5,7 @@ import argparse
 from tfunlearn.commands.arguments import file, folder, natural, positive
 from tfunlearn.commands.bank_bar import Bar
 from tfunlearn.commands.compare import DATASETS, TASKS
+from tfunlearn.commands.options import add_data, add_recipe
 
 _OF_TASKS = ("dataset", "limit", "data_dir")
 _OF_FILES = ("data", "forget", "classes", "batch_size")
@@ -29,8 +30,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     what.add_argument("--task", choices=TASKS, help="a task that comes with the package, or")
     what.add_argument("--model", type=file, metavar="M.keras", help="a trained model of your own")
     _add_task(parser)
-    _add_file(parser)
-    option("--epochs", type=positive, help="epochs of each model, as many as the original had")
+    add_data(parser, required=False, when="with --model: ")
+    add_recipe(parser, file_when="with --model: ")
     option(
         "--models", type=positive, default=32, help="models to have in all (default: %(default)s)"
     )
@@ -42,10 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="as many that are trained on the forget set as well (default: %(default)s)",
     )
     option("--workers", type=positive, help="processes at a time (default: 1, on Ray all)")
-    option("--threads", type=positive, default=1, help="CPU threads of each (default: %(default)s)")
     option("--ray-address", metavar="ADDRESS", help="work on Ray: an address, auto or local")
-    option("--dtype", choices=("float32", "float16"), default="float32", help="of the logits")
-    option("--keep-weights", action="store_true", help="keep the weights too")
     option(
         "--out",
         default="tfunlearn-bank",
@@ -69,30 +67,6 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
         help="with --task: folder of the data files (default: the variable TFUNLEARN_DATA_DIR, "
         "else download)",
     )
-
-
-def _add_file(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that go with a model of one's own."""
-    option = parser.add_argument
-    option(
-        "--data",
-        type=file,
-        metavar="D.npz",
-        help="with --model: arrays x_train, y_train, x_test, y_test",
-    )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--forget", type=file, metavar="IDS.txt", help="with --model: a row of x_train a line"
-    )
-    what.add_argument(
-        "--class",
-        dest="classes",
-        type=natural,
-        nargs="+",
-        metavar="CLASS",
-        help="with --model: whole classes",
-    )
-    option("--batch-size", type=positive, help="with --model: examples a batch (default: 128)")
 
 
 def call(args: argparse.Namespace) -> None:

@@ -2,12 +2,14 @@
 
 import argparse
 import pathlib
-import shlex
 
 from tfunlearn.commands.arguments import file, folder, positive
+from tfunlearn.commands.recorded import recorded
 
 TASKS = ("random", "whole_class", "mislabelled", "backdoor")
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
+_OF_TASK = ("task", "dataset", "methods", "seeds", "references", "limit", "epochs")
+_RECORDED = (*_OF_TASK, "set", "searched")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -101,7 +103,7 @@ def call(args: argparse.Namespace) -> None:
         data_dir=args.data_dir,
         options=options,
         searched=searched,
-        command=_command(args),
+        command=recorded("compare", args, _RECORDED),
         verbose=int(args.verbose),
     )
     print(f"\nWritten: {pathlib.Path(args.out) / 'report.html'} and report.json")
@@ -137,15 +139,3 @@ def _best(path: pathlib.Path | None) -> dict[str, dict[str, object]]:
     if not isinstance(content, dict) or content.get("schema") != "tfunlearn.search":
         raise ValueError(f"--searched: expected a file of benchmarks/search.py. Received: {path}.")
     return {name: found["options"] for name, found in content["best"].items() if found["options"]}
-
-
-def _command(args: argparse.Namespace) -> str:
-    """Returns the command line that gives these arguments."""
-    parts = ["tfunlearn", "compare"]
-    for name in ("task", "dataset", "methods", "seeds", "references", "limit", "epochs"):
-        value = getattr(args, name)
-        parts += [] if value is None else [f"--{name}", str(value)]
-    parts += ["--set", *args.set] if args.set else []
-    return shlex.join(
-        parts + (["--searched", pathlib.Path(args.searched).name] if args.searched else [])
-    )

@@ -3,6 +3,7 @@
 import argparse
 
 from tfunlearn.commands.arguments import file, natural, share
+from tfunlearn.commands.options import add_data, add_references
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -16,35 +17,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(call=call)
     option = parser.add_argument
     option("--model", type=file, required=True, metavar="M.keras", help="the trained model")
-    option(
-        "--data",
-        type=file,
-        required=True,
-        metavar="D.npz",
-        help="its data: arrays x_train, y_train, x_test, y_test; labels are class ids or one-hot",
-    )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--forget", type=file, metavar="IDS.txt", help="what to forget: a row of x_train a line"
-    )
-    what.add_argument(
-        "--class",
-        dest="classes",
-        type=natural,
-        nargs="+",
-        metavar="CLASS",
-        help="what to forget: whole classes",
-    )
+    add_data(parser)
     option("--method", required=True, metavar="NAME", help="see: tfunlearn methods")
     _add_settings(parser, "--set", "options of the method; see: tfunlearn methods NAME")
-    option(
-        "--reference",
-        type=file,
-        action="append",
-        default=[],
-        metavar="R.keras",
-        help="a model retrained without what is forgotten, to compare with; may be repeated",
-    )
+    add_references(parser)
     _add_settings(
         parser,
         "--retrain",

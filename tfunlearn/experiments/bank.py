@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
 
+import keras
+
 from tfunlearn import methods
 from tfunlearn.audit import ReferenceBank
-from tfunlearn.data import scenarios
+from tfunlearn.data import ForgetSplit, scenarios
 from tfunlearn.experiments.files import load_model, make_split
 from tfunlearn.experiments.stages import SEED_STEP
 from tfunlearn.experiments.unlearn_file import with_loss
@@ -84,8 +86,25 @@ def bank_of_file(
     """
     original = load_model(model)
     split = make_split(data, original, forget=forget, classes=classes)
-    options = with_loss(methods.describe("retrain"), original, options)
-    return ReferenceBank(out, original, split, say=say, **options)
+    return bank_of_model(original, split, out, say=say, **options)
+
+
+def bank_of_model(
+    model: keras.Model, split: ForgetSplit, out: str | PathLike, **options: Any
+) -> ReferenceBank:
+    """Returns the bank of a model that is loaded; nothing is trained yet.
+
+    Args:
+        model: the original.
+        split: its data.
+        out: where banks are kept.
+        **options: more arguments of ``audit.ReferenceBank``.
+
+    Raises:
+        ValueError: if an option is out of range, or model and data do not fit together.
+    """
+    options = with_loss(methods.describe("retrain"), model, options)
+    return ReferenceBank(out, model, split, **options)
 
 
 def fill(

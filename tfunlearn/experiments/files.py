@@ -1,5 +1,6 @@
 """Files of one's own: a saved model, a data set, a list of ids, read with care."""
 
+import hashlib
 import pathlib
 import warnings
 import zipfile
@@ -11,6 +12,7 @@ import numpy as np
 
 from tfunlearn import models
 from tfunlearn.data import ForgetSplit, datasets
+from tfunlearn.methods.checks import check
 
 _IN_PYTHON = (
     "In Python: define or import it, decorated with @keras.saving.register_keras_serializable(), "
@@ -49,6 +51,52 @@ def load_model(path: str | PathLike, name: str = "model") -> keras.Model:
             f"Received: {type(loaded).__name__}."
         )
     return loaded
+
+
+def load_models(
+    paths: Sequence[str | PathLike], split: ForgetSplit, argument: str, taken: Sequence[str]
+) -> dict[str, keras.Model]:
+    """Loads several models for one data set and names each for its file.
+
+    Args:
+        paths: ``.keras`` files.
+        split: the data.
+        argument: the argument's name in messages.
+        taken: names that others have already.
+
+    Returns:
+        Name to model; a name that is taken gets a stroke, or several.
+
+    Raises:
+        FileNotFoundError: if a file is not there.
+        ValueError: if one cannot be loaded, or does not fit the data.
+    """
+    found: dict[str, keras.Model] = {}
+    for path in paths:
+        model = load_model(path, argument)
+        name = pathlib.Path(path).stem
+        while name in (*taken, *found):
+            name += "'"
+        check(model, split, frozenset())
+        if models.num_classes(model) != split.num_classes:
+            raise ValueError(
+                f"{argument}: {str(path)!r} has another number of classes than the original. "
+                f"Expected: {split.num_classes}. Received: {models.num_classes(model)}."
+            )
+        found[name] = model
+    return found
+
+
+def marked(path: str | PathLike) -> str:
+    """Returns a file's name and the start of its sha256, for a note.
+
+    Args:
+        path: the file.
+    """
+    path = pathlib.Path(path).expanduser()
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{path.name}, sha256 {digest[:16]}"
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """Unlearning a saved model: read it and its data, run a method, audit, write the result."""
 
-import hashlib
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +10,15 @@ import keras
 
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit
-from tfunlearn.experiments.files import load_model, make_split
+from tfunlearn.experiments.file_report import FILES, write_report
+from tfunlearn.experiments.files import load_model, load_models, make_split, marked
 from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import save_model
-from tfunlearn.experiments.unlearn_report import FILES, write_report
 from tfunlearn.methods.checks import check
 from tfunlearn.report import AuditReport
 
 UNLEARNED, RETRAINED = "unlearned.keras", "retrained.keras"
+HOW_TO_REFER = "Give a reference with --reference, or have one made with --retrain."
 
 
 def unlearn_file(
@@ -73,7 +73,7 @@ def unlearn_file(
     options = with_loss(chosen, original, options or {})
     _check_fit(chosen, original, split, options)
     taken = ["original", method, *([] if retrain is None else ["retrained"])]
-    given = _references(references, split, taken)
+    given = load_models(references, split, "reference", taken)
     note = _made_by(chosen, options, retrain, {"model": model, "data": data}, seed)
     say(f"{split}\n")
     seconds: dict[str, float] = {}
@@ -98,8 +98,9 @@ def unlearn_file(
         save_model(made["retrained"], out / RETRAINED)
         written.append(RETRAINED)
     names = [name for name in made if name not in ("original", method)]
-    own = {"title": f"Unlearned by {method}", "seconds": seconds, "note": note, "seed": seed}
-    text, report = write_report(out, made, split, names, **own)
+    own = {"title": f"Unlearned by {method}", "seconds": seconds, "seed": seed}
+    words = {"notes": [note], "how_to_refer": HOW_TO_REFER}
+    text, report = write_report(out, made, split, names, **words, **own)
     written += [name for name in FILES if (out / name).is_file()]
     say(f"\n{text}\n\nWritten to {out}: {', '.join(written)}")
     return report
@@ -155,26 +156,6 @@ def _check_fit(
         )
 
 
-def _references(
-    paths: Sequence[str | PathLike], split: ForgetSplit, taken: Sequence[str]
-) -> dict[str, keras.Model]:
-    """Loads the references and names each for its file."""
-    found: dict[str, keras.Model] = {}
-    for path in paths:
-        reference = load_model(path, "reference")
-        name = pathlib.Path(path).stem
-        while name in (*taken, *found):
-            name += "'"
-        check(reference, split, frozenset())
-        if models.num_classes(reference) != split.num_classes:
-            raise ValueError(
-                f"reference: {str(path)!r} has another number of classes than the model. "
-                f"Expected: {split.num_classes}. Received: {models.num_classes(reference)}."
-            )
-        found[name] = reference
-    return found
-
-
 def _timed(
     method: methods.Method, model: keras.Model, split: ForgetSplit, options: Mapping[str, Any]
 ) -> tuple[keras.Model, float]:
@@ -203,7 +184,5 @@ def _made_by(
     if retrain is not None:
         parts.append(f"retrained with {words(retrain)}{'' if secret else f', seed {seed + 1}'}")
     for name, path in files.items():
-        with open(pathlib.Path(path).expanduser(), "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        parts.append(f"{name} {pathlib.Path(path).name}, sha256 {digest[:16]}")
+        parts.append(f"{name} {marked(path)}")
     return f"Made by tfunlearn unlearn: {'; '.join(parts)}."

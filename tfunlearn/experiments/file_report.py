@@ -1,8 +1,9 @@
-"""The report on a model unlearned from a file: beside references, or saying that there are none."""
+"""The report on models from files, as it is written beside them: text, JSON and a page."""
 
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -12,7 +13,6 @@ from tfunlearn.report import AuditReport
 from tfunlearn.report.files import write_atomically
 
 FILES = ("report.txt", "report.json", "report.html")
-HOW_TO_REFER = "Give a reference with --reference, or have one made with --retrain."
 
 
 def write_report(
@@ -21,10 +21,9 @@ def write_report(
     split: ForgetSplit,
     references: Sequence[str],
     *,
-    title: str,
-    seconds: Mapping[str, float],
-    note: str,
-    seed: int,
+    notes: Sequence[str],
+    how_to_refer: str,
+    **options: Any,
 ) -> tuple[str, AuditReport]:
     """Measures models and writes report.txt, report.json and report.html.
 
@@ -33,19 +32,19 @@ def write_report(
         made: name to model, ``"original"`` among them.
         split: the data.
         references: names of the models retrained without the forget set; may be empty.
-        title: heading.
-        seconds: name to the seconds that it took, where known.
-        note: a last note, on how the models were made.
-        seed: seed of the membership attack.
+        notes: last notes, on how the models were made.
+        how_to_refer: the note on how references are given, for where there are none.
+        **options: more arguments of ``audit.compare``; a bank among them is as good as references.
 
     Returns:
         The report as text, and the report.
+
+    Raises:
+        ValueError: as ``audit.compare``; nothing is written then.
     """
-    report = audit.compare(
-        made, split, reference=references or None, seconds=seconds, title=title, seed=seed
-    )
-    hints = () if references else (HOW_TO_REFER,)
-    report = dataclasses.replace(report, notes=(*report.notes, *hints, note))
+    report = audit.compare(made, split, reference=references or None, **options)
+    hints = () if report.reference_count else (how_to_refer,)
+    report = dataclasses.replace(report, notes=(*report.notes, *hints, *notes))
     text = str(report)
     report.save(out / "report.json")
     report.to_html(out / "report.html")

@@ -1,0 +1,116 @@
+"""The command ``tfunlearn audit``."""
+
+import argparse
+
+from tfunlearn.commands.arguments import file, folder, natural, share
+from tfunlearn.commands.options import BANK, add_data, add_recipe, add_references
+from tfunlearn.commands.recorded import recorded
+
+_WHAT = ("data", "forget", "classes")
+_FILES = ("original", "unlearned", *_WHAT, "reference")
+_RECIPE = tuple(name for name in BANK if name != "seed")  # which is the attacks' as well
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the command with its options.
+
+    Args:
+        commands: the commands of ``tfunlearn``.
+    """
+    text = "audit unlearned models of your own beside retrained ones"
+    parser = commands.add_parser("audit", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(call=call)
+    option = parser.add_argument
+    option(
+        "--original",
+        type=file,
+        required=True,
+        metavar="A.keras",
+        help="the model that unlearning started from",
+    )
+    option(
+        "--unlearned",
+        type=file,
+        action="append",
+        required=True,
+        metavar="B.keras",
+        help="the model to audit; may be repeated",
+    )
+    add_data(parser)
+    beside = parser.add_mutually_exclusive_group()
+    add_references(beside)
+    beside.add_argument(
+        "--bank",
+        type=folder,
+        metavar="DIR",
+        help="the folder where tfunlearn bank keeps models retrained without what is forgotten; "
+        "give --seed and the options below as they were given to it",
+    )
+    add_recipe(parser, when="with --bank: ", file_when="with --bank: ")
+    option(
+        "--level",
+        type=share,
+        default=0.95,
+        metavar="SHARE",
+        help="share of retrained models that lie inside the references' spread; an answer takes "
+        "1 / (1 - SHARE) - 1 of them (default: %(default)s, 19)",
+    )
+    option(
+        "--out", default="audited", metavar="FOLDER", help="where to write (default: %(default)s)"
+    )
+    option("--seed", type=natural, default=0, help="seed of the attacks and the bank (default: 0)")
+    option("--verbose", action="store_true", help="show TensorFlow's messages")
+    option("--debug", action="store_true", help="show the traceback of an error")
+
+
+def call(args: argparse.Namespace) -> None:
+    """Runs the command.
+
+    Args:
+        args: the parsed arguments.
+
+    Raises:
+        argparse.ArgumentTypeError: if options do not fit together.
+    """
+    _check(args)
+    from tfunlearn.experiments.audit_file import audit_file
+
+    own = {name: getattr(args, name) for name in _RECIPE if getattr(args, name) is not None}
+    beside = ("bank", *_RECIPE) if args.bank is not None else ()
+    audit_file(
+        args.original,
+        args.unlearned,
+        args.data,
+        args.out,
+        forget=args.forget,
+        classes=args.classes,
+        references=args.reference,
+        bank=args.bank,
+        bank_options=own if args.bank is not None else None,
+        fill=_fill(args),
+        level=args.level,
+        seed=args.seed,
+        command=recorded("audit", args, (*_FILES, *beside, "level", "seed")),
+    )
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises unless the bank's options go with a bank."""
+    if args.bank is not None:
+        if args.epochs is None:
+            raise argparse.ArgumentTypeError(
+                "the following arguments are required with --bank: --epochs"
+            )
+        return
+    others = {"threads": 1, "dtype": "float32"}
+    for name in _RECIPE:
+        if getattr(args, name) not in (None, False, others.get(name)):
+            flag = "--" + name.replace("_", "-")
+            raise argparse.ArgumentTypeError(f"argument {flag}: not allowed without --bank")
+
+
+def _fill(args: argparse.Namespace) -> str:
+    """Returns the command that fills the bank that is looked for."""
+    words = argparse.Namespace(**vars(args), model=args.original)
+    words.out = args.bank
+    return recorded("bank", words, ("model", *_WHAT, *BANK, "out"), folders=True)

@@ -1,0 +1,86 @@
+"""Options that several commands have: data of one's own, what to forget, a bank's recipe."""
+
+import argparse
+
+from tfunlearn.commands.arguments import file, natural, positive
+
+BANK = ("epochs", "batch_size", "seed", "threads", "dtype", "keep_weights")
+"""What a bank is kept under besides model and data, as the options' names."""
+
+
+def add_data(parser: argparse.ArgumentParser, *, required: bool = True, when: str = "") -> None:
+    """Adds ``--data`` and, one excluding the other, ``--forget`` and ``--class``.
+
+    Args:
+        parser: the command's.
+        required: whether they must be given.
+        when: words before each help text.
+    """
+    parser.add_argument(
+        "--data",
+        type=file,
+        required=required,
+        metavar="D.npz",
+        help=f"{when}arrays x_train, y_train, x_test, y_test; labels are class ids or one-hot",
+    )
+    what = parser.add_mutually_exclusive_group(required=required)
+    what.add_argument(
+        "--forget",
+        type=file,
+        metavar="IDS.txt",
+        help=f"{when}what to forget: a row of x_train a line",
+    )
+    what.add_argument(
+        "--class",
+        dest="classes",
+        type=natural,
+        nargs="+",
+        metavar="CLASS",
+        help=f"{when}what to forget: whole classes",
+    )
+
+
+def add_references(group: argparse._ActionsContainer) -> None:
+    """Adds ``--reference``.
+
+    Args:
+        group: the command's parser, or a group of its options.
+    """
+    group.add_argument(
+        "--reference",
+        type=file,
+        action="append",
+        default=[],
+        metavar="R.keras",
+        help="a model retrained without what is forgotten, to compare with; may be repeated",
+    )
+
+
+def add_recipe(parser: argparse.ArgumentParser, *, when: str = "", file_when: str = "") -> None:
+    """Adds what a bank is kept under besides model and data, all of ``BANK`` but the seed.
+
+    Args:
+        parser: the command's.
+        when: words before each help text.
+        file_when: words before the help text of what goes with a model of one's own.
+    """
+    option = parser.add_argument
+    option(
+        "--epochs",
+        type=positive,
+        help=f"{when}epochs of each model, as many as the original had",
+    )
+    option("--batch-size", type=positive, help=f"{file_when}examples a batch (default: 128)")
+    option(
+        "--threads",
+        type=positive,
+        default=1,
+        help=f"{when}CPU threads of each model (default: %(default)s)",
+    )
+    option(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help=f"{when}of the logits (default: %(default)s)",
+    )
+    option("--keep-weights", action="store_true", help=f"{when}keep the weights too")

@@ -1,0 +1,77 @@
+"""A bank that is looked for: found with its models, or an error that says what lies there."""
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import keras
+
+from tfunlearn.audit import ReferenceBank
+from tfunlearn.audit.bank_entry import SETTINGS
+from tfunlearn.data import ForgetSplit
+from tfunlearn.experiments.bank import bank_of_model
+
+LEAST = 3  # two references and one model that is held out
+_RECIPE = ("epochs", "batch_size", "seed", "threads", "dtype", "weights")
+_WORDS = {"model": "another model", "data": "other data", "code": "another version of this package"}
+
+
+def find_bank(
+    model: keras.Model,
+    split: ForgetSplit,
+    folder: str | PathLike,
+    *,
+    fill: str = "",
+    **options: Any,
+) -> ReferenceBank:
+    """Returns the bank of a model, which must hold enough models for an audit.
+
+    Args:
+        model: the original.
+        split: its data.
+        folder: where banks are kept; nothing is written to it.
+        fill: the command that fills the bank, for the message.
+        **options: more arguments of ``audit.ReferenceBank``.
+
+    Raises:
+        ValueError: if an option is out of range, or the bank holds fewer than three models. It
+            says which banks are there and how they differ from the one that was looked for.
+    """
+    bank = bank_of_model(model, split, folder, **options)
+    count = len(bank)
+    if count < LEAST:
+        raise ValueError(
+            "bank: it is found by model, data, recipe and this package's version. Expected: at "
+            f"least {LEAST} models{f', as made by: {fill}' if fill else ''}. Received: {count} in "
+            f"{bank.folder.name}; beside it {_others(bank)}."
+        )
+    return bank
+
+
+def _others(bank: ReferenceBank) -> str:
+    """Returns what lies beside a bank, in a few words."""
+    found = []
+    for path in sorted(bank.folder.parent.glob(f"*/{SETTINGS}")):
+        if path.parent == bank.folder:
+            continue
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        except (OSError, ValueError, KeyError, TypeError):
+            found.append(f"{path.parent.name} (its {SETTINGS} cannot be read)")
+            continue
+        count = len(list(path.parent.glob("out-*")))
+        found.append(f"{path.parent.name} ({count} models: {_difference(bank.settings, settings)})")
+    return ", ".join(found) or "no other bank"
+
+
+def _difference(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+    """Returns how another bank's settings differ."""
+    ours, theirs = ({**own, **own.get("training", {})} for own in (wanted, there))
+    parts = [word for name, word in _WORDS.items() if ours[name] != theirs.get(name)]
+    parts += [
+        f"{name} {theirs.get(name)} for {ours[name]}"
+        for name in _RECIPE
+        if ours[name] != theirs.get(name)
+    ]
+    return ", ".join(parts) or "other software, loss or optimizer"
