@@ -228,7 +228,7 @@ def test_audit_writes_report_page_and_what_takes_both_banks(tmp_path, monkeypatc
     monkeypatch.setattr(startup, "start", lambda: None)
     module = load("run_audit")
     monkeypatch.setattr(module, "COST", (3, 100, 4))
-    small = ["--dataset", "digits", "--limit", "100", "--epochs", "2", "--models", "3"]
+    small = ["--dataset", "digits", "--limit", "100", "--epochs", "40", "--models", "3"]
     chosen = ["--tasks", "mislabelled", "--methods", "finetune"]
     folders = ["--results", str(tmp_path), "--runs", str(tmp_path / "runs")]
     module.main([*small, *chosen, *folders])
