@@ -223,6 +223,19 @@ def test_a_bank_that_is_not_there(task, capsys):
     assert written(task) == []
 
 
+def test_the_one_bank_that_fits_is_found(task, capsys):
+    files = {"original": "original.keras", "data": "one_hot.npz"}
+    assert run("--bank", "bank", **files) == 0
+    report = AuditReport.load(task / "out" / "report.json")
+    assert report.reference_seeds == tuple(range(7, 7 + BANK - 1))
+    assert report.command.endswith("--forget ids.txt --bank bank --level 0.95 --seed 0")
+    capsys.readouterr()
+    assert run("--bank", "bank", forget=["--class", "1"], **files) == 1
+    err = capsys.readouterr().err
+    assert "--data one_hot.npz --class 1 --epochs N --out bank; of several" in err
+    assert "differs in data forget, data retain" in err
+
+
 def test_banks_of_another_model_data_or_package(task, capsys):
     beside = ["--bank", "bank", *RECIPE]
     assert run(*beside) == 1
@@ -292,7 +305,19 @@ BAD = {  # what to spoil, more arguments, exit status, words
         "not allowed with argument --reference",
     ),
     "no bank": (None, ["--bank", "nowhere"], 2, "--bank: expected an existing folder"),
-    "a bank without epochs": (None, ["--bank", "bank"], 2, "required with --bank: --epochs"),
+    "no bank in the folder": (
+        None,
+        ["--bank", "."],
+        1,
+        "as made by: tfunlearn bank --model logits.keras --data data.npz --forget ids.txt "
+        "--epochs N --out .; of several",
+    ),
+    "half a bank": (
+        None,
+        ["--bank", "bank", "--batch-size", "32"],
+        2,
+        "--batch-size: not allowed without --epochs",
+    ),
     "epochs without a bank": (None, ["--epochs", "2"], 2, "--epochs: not allowed without --bank"),
     "threads without a bank": (None, ["--threads", "2"], 2, "--threads: not allowed without"),
     "weights without a bank": (None, ["--keep-weights"], 2, "--keep-weights: not allowed without"),
@@ -322,7 +347,7 @@ def test_required_arguments(capsys):
 
 
 def test_in_python(task, capsys):
-    own = {"bank": "bank", "bank_options": {"epochs": 4, "batch_size": 32}, "seed": 7, "say": None}
+    own = {"bank": "bank", "bank_options": {"epochs": 4, "batch_size": 32, "seed": 7}, "say": None}
     files = ("original.keras", "again-1.keras", "one_hot.npz", "out")
     report = audit_file(*files, forget="ids.txt", **own)
     assert [row.name for row in report.rows] == ["original", "again-1", "held-out retrain"]

@@ -9,6 +9,8 @@ from tfunlearn.commands.recorded import recorded
 _WHAT = ("data", "forget", "classes")
 _FILES = ("original", "unlearned", *_WHAT, "reference")
 _RECIPE = tuple(name for name in BANK if name != "seed")  # which is the attacks' as well
+_DEFAULTS = {"threads": 1, "dtype": "float32", "keep_weights": False}
+_CHOICE = "to choose among several banks: "
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -43,10 +45,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--bank",
         type=folder,
         metavar="DIR",
-        help="the folder where tfunlearn bank keeps models retrained without what is forgotten; "
-        "give --seed and the options below as they were given to it",
+        help="the folder where tfunlearn bank keeps models retrained without what is forgotten",
     )
-    add_recipe(parser, when="with --bank: ", file_when="with --bank: ")
+    add_recipe(parser, when=_CHOICE, file_when=_CHOICE)
     option(
         "--level",
         type=share,
@@ -58,7 +59,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     option(
         "--out", default="audited", metavar="FOLDER", help="where to write (default: %(default)s)"
     )
-    option("--seed", type=natural, default=0, help="seed of the attacks and the bank (default: 0)")
+    option(
+        "--seed",
+        type=natural,
+        default=0,
+        help="seed of the attacks; with --epochs the bank's too (default: 0)",
+    )
     option("--verbose", action="store_true", help="show TensorFlow's messages")
     option("--debug", action="store_true", help="show the traceback of an error")
 
@@ -75,8 +81,9 @@ def call(args: argparse.Namespace) -> None:
     _check(args)
     from tfunlearn.experiments.audit_file import audit_file
 
-    own = {name: getattr(args, name) for name in _RECIPE if getattr(args, name) is not None}
-    beside = ("bank", *_RECIPE) if args.bank is not None else ()
+    described = args.epochs is not None
+    own = {name: getattr(args, name) for name in BANK if getattr(args, name) is not None}
+    beside = () if args.bank is None else ("bank", *_RECIPE) if described else ("bank",)
     audit_file(
         args.original,
         args.unlearned,
@@ -86,7 +93,7 @@ def call(args: argparse.Namespace) -> None:
         classes=args.classes,
         references=args.reference,
         bank=args.bank,
-        bank_options=own if args.bank is not None else None,
+        bank_options=own if described else None,
         fill=_fill(args),
         level=args.level,
         seed=args.seed,
@@ -95,22 +102,18 @@ def call(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raises unless the bank's options go with a bank."""
-    if args.bank is not None:
-        if args.epochs is None:
-            raise argparse.ArgumentTypeError(
-                "the following arguments are required with --bank: --epochs"
-            )
-        return
-    others = {"threads": 1, "dtype": "float32"}
-    for name in _RECIPE:
-        if getattr(args, name) not in (None, False, others.get(name)):
-            flag = "--" + name.replace("_", "-")
-            raise argparse.ArgumentTypeError(f"argument {flag}: not allowed without --bank")
+    """Raises unless the bank's options go with a bank, and with its epochs."""
+    given = [n for n in _RECIPE if getattr(args, n) not in (None, _DEFAULTS.get(n))]
+    if given and (args.bank is None or args.epochs is None):
+        flag = "--" + given[0].replace("_", "-")
+        other = "--bank" if args.bank is None else "--epochs"
+        raise argparse.ArgumentTypeError(f"argument {flag}: not allowed without {other}")
 
 
 def _fill(args: argparse.Namespace) -> str:
     """Returns the command that fills the bank that is looked for."""
-    words = argparse.Namespace(**vars(args), model=args.original)
-    words.out = args.bank
-    return recorded("bank", words, ("model", *_WHAT, *BANK, "out"), folders=True)
+    words = argparse.Namespace(**{**vars(args), "model": args.original, "out": args.bank})
+    if args.epochs is not None:
+        return recorded("bank", words, ("model", *_WHAT, *BANK, "out"), folders=True)
+    words.epochs = "N"
+    return recorded("bank", words, ("model", *_WHAT, "epochs", "out"), folders=True)

@@ -52,7 +52,7 @@ def audit_file(
         references: ``.keras`` files of models retrained without the forget set.
         bank: in their place, the folder where ``tfunlearn bank`` keeps banks.
         bank_options: what the bank was made with, arguments of ``audit.ReferenceBank``: epochs,
-            batch_size, threads, ...; its seed is ``seed`` unless it is among them.
+            batch_size, seed, ...; by default the one bank that fits is found there.
         fill: the command that fills the bank, for the message where it is not there.
         level: as in ``audit.compare``.
         seed: seed of the membership attacks.
@@ -82,8 +82,7 @@ def audit_file(
     given = load_models(references, split, "reference", [*taken, *made])
     beside: ReferenceBank | None = None
     if bank is not None:
-        own = {"seed": seed, "say": say, **(bank_options or {})}
-        beside = find_bank(start, split, bank, fill=fill, **own)
+        beside = find_bank(start, split, bank, fill=fill, say=say, **(bank_options or {}))
     say(f"{split}\n")
     files = {"original": [original], "unlearned": paths, "reference": references, "data": [data]}
     text, report = write_report(

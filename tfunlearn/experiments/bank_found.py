@@ -1,16 +1,18 @@
 """A bank that is looked for: found with its models, or an error that says what lies there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
 
 import keras
 
+from tfunlearn import audit, methods
 from tfunlearn.audit import ReferenceBank
 from tfunlearn.audit.bank_entry import SETTINGS
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.bank import bank_of_model
+from tfunlearn.experiments.unlearn_file import with_loss
 
 LEAST = 3  # two references and one model that is held out
 _RECIPE = ("epochs", "batch_size", "seed", "threads", "dtype", "weights")
@@ -23,6 +25,7 @@ def find_bank(
     folder: str | PathLike,
     *,
     fill: str = "",
+    say: Callable[[str], None] | None = print,
     **options: Any,
 ) -> ReferenceBank:
     """Returns the bank of a model, which must hold enough models for an audit.
@@ -32,13 +35,19 @@ def find_bank(
         split: its data.
         folder: where banks are kept; nothing is written to it.
         fill: the command that fills the bank, for the message.
-        **options: more arguments of ``audit.ReferenceBank``.
+        say: called with each line of output; None for silence.
+        **options: what the bank was made with, more arguments of ``audit.ReferenceBank``. None of
+            them: the one bank that was made for the model and its data, with its own.
 
     Raises:
-        ValueError: if an option is out of range, or the bank holds fewer than three models. It
-            says which banks are there and how they differ from the one that was looked for.
+        FileNotFoundError: if there is no bank at all, and none was described.
+        ValueError: if an option is out of range, or no bank fits, or several, or the one that does
+            holds fewer than three models. It says which banks are there and what differs.
     """
-    bank = bank_of_model(model, split, folder, **options)
+    if options:
+        bank = bank_of_model(model, split, folder, say=say, **options)
+    else:
+        bank = _only(model, split, folder, fill, say)
     count = len(bank)
     if count < LEAST:
         raise ValueError(
@@ -47,6 +56,25 @@ def find_bank(
             f"{bank.folder.name}; beside it {_others(bank)}."
         )
     return bank
+
+
+def _only(
+    model: keras.Model,
+    split: ForgetSplit,
+    folder: str | PathLike,
+    fill: str,
+    say: Callable[[str], None] | None,
+) -> ReferenceBank:
+    """Returns the one bank that was made for a model and its data, or raises with what to do."""
+    options = with_loss(methods.describe("retrain"), model, {})
+    try:
+        return audit.find_bank(folder, model, split, say=say, **options)
+    except (FileNotFoundError, ValueError) as error:
+        made = f", as made by: {fill}" if fill else ""
+        raise type(error)(
+            f"bank: expected one that fits{made}; of several, its own --epochs, --batch-size, "
+            f"--seed, ... choose one. {error}"
+        ) from error
 
 
 def _others(bank: ReferenceBank) -> str:
