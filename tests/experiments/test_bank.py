@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfunlearn import methods
-from tfunlearn.audit import ReferenceBank, outputs
+from tfunlearn.audit import ReferenceBank
 from tfunlearn.data import scenarios
 from tfunlearn.experiments.bank import bank_of_file, bank_of_task, fill
 
@@ -24,23 +23,19 @@ def files(tmp_path):
 
 def test_a_tasks_bank_is_that_of_its_original(tmp_path, monkeypatch):
     own = {"limit": 60, "epochs": 1}
-    train = scenarios.Scenario.train
-    monkeypatch.setattr(scenarios.Scenario, "train", None)  # the original is not needed
-    bank = bank_of_task("random", tmp_path, seed=2, threads=None, say=None, **own)
-    assert bank.fill(1) == 1
-    assert bank.seeds == [1_000_002]
-    monkeypatch.setattr(scenarios.Scenario, "train", train)
+    with monkeypatch.context() as patch:
+        patch.setattr(scenarios.Scenario, "train", None)  # the original is not needed
+        bank = bank_of_task("random", tmp_path, seed=2, say=None, **own)
+    assert bank.missing(2) == [1_000_002, 1_000_003]
     scenario = scenarios.random(seed=2, **own)
-    split, options = scenario.split, scenario.fit_options
-    same = ReferenceBank(tmp_path, scenario.model, split, seed=1_000_002, threads=None, **options)
-    assert same.seeds == bank.seeds
-    reference = methods.retrain(scenario.model, split, seed=1_000_002, **options)
-    np.testing.assert_array_equal(bank.logits("test")[0], outputs.logits(reference, split, "test"))
+    options = {"seed": 1_000_002, **scenario.fit_options}
+    same = ReferenceBank(tmp_path, scenario.model, scenario.split, **options)
+    assert same.folder == bank.folder
 
 
-def test_a_saved_models_bank(files):
-    said = []
-    own = {"epochs": 1, "batch_size": 8, "threads": None, "say": None, "seed": 4}
+def test_a_saved_models_bank_is_filled_and_mended(files):
+    said, heard = [], []
+    own = {"epochs": 1, "batch_size": 8, "threads": None, "say": heard.append, "seed": 4}
     out = files / "out"
     bank = bank_of_file(files / "m.keras", files / "d.npz", out, forget=files / "ids.txt", **own)
     fill(bank, 2, 1, say=said.append)
@@ -58,23 +53,18 @@ def test_a_saved_models_bank(files):
     by_class = bank_of_file(files / "m.keras", files / "d.npz", out, classes=[1], **own)
     assert by_class.folder != bank.folder
     assert len(by_class) == 0
-
-
-def test_a_damaged_model_is_named_and_made_again(files):
-    said = []
-    own = {"epochs": 1, "threads": None, "say": said.append, "classes": [0]}
-    bank = bank_of_file(files / "m.keras", files / "d.npz", files / "out", **own)
-    bank.fill(2)
-    (bank.folder / "out-1" / "logits-test.npy").write_bytes(b"torn")
-    assert bank.seeds == [0]
-    assert said == [
-        "seed 1, without the forget set: logits-test.npy is torn or altered, its sha256 is not "
+    logits = bank.logits("test")
+    (bank.folder / "out-5" / "logits-test.npy").write_bytes(b"torn")
+    heard.clear()
+    assert bank.seeds == [4]
+    assert heard == [
+        "seed 5, without the forget set: logits-test.npy is torn or altered, its sha256 is not "
         "the note's; left out"
     ]
-    said.clear()
     fill(bank, 2, say=None)
-    assert said[0].endswith("; made again")
-    assert bank.seeds == [0, 1]
+    assert heard[-1].endswith("; made again")
+    assert bank.seeds == [4, 5]
+    np.testing.assert_array_equal(bank.logits("test"), logits)
 
 
 def test_errors(tmp_path):
