@@ -1,6 +1,7 @@
 """Banks of tiny networks, made in this process and held against `methods.retrain`."""
 
 import hashlib
+import re
 
 import keras
 import numpy as np
@@ -292,7 +293,7 @@ def test_an_empty_bank_has_no_numbers(tmp_path):
         ({"loss": parts.made_by(2)}, ValueError, "loss: .* Received: made_by"),
         ({"loss": parts.Weighted(2.0, told=False)}, TypeError, "a get_config that describes all"),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value))[:40],
 )
 def test_arguments_that_no_bank_can_be_made_with(tmp_path, options, kind, words):
     with pytest.raises(kind, match=words):
