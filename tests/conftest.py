@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import signal
+import subprocess
 
 import keras
 import pytest
@@ -27,3 +29,28 @@ def data_file():
         return path
 
     return find
+
+
+@pytest.fixture
+def press_ctrl_c():
+    """A function: process -> what it writes to stderr from Ctrl-C to its end.
+
+    It presses again where the first time had no effect, as a person would: Python drops an
+    interrupt that falls into a finaliser or a callback.
+    """
+    pressed = []
+
+    def press(process):
+        pressed.append(process)
+        for _ in range(8):
+            process.send_signal(signal.SIGINT)
+            try:
+                return process.communicate(timeout=30)[1]
+            except subprocess.TimeoutExpired:
+                continue
+        return pytest.fail("Ctrl-C had no effect, eight times")
+
+    yield press
+    for process in pressed:
+        process.kill()
+        process.wait()

@@ -232,7 +232,7 @@ def test_damaged_data_is_one_line_and_status_1(harm, tmp_path, capsys, started):
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_nothing_half_written(tmp_path):
+def test_ctrl_c_leaves_nothing_half_written(tmp_path, press_ctrl_c):
     out = tmp_path / "out"
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "tfunlearn.cli", "demo", "--out", str(out)],
@@ -246,8 +246,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     for line in process.stdout:
         if line.startswith("Forget"):
             break
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    err = press_ctrl_c(process)
     assert process.returncode == 130
     assert err == "tfunlearn: error: interrupted; stages finished before are kept\n"
     assert list(out.iterdir()) == []

@@ -524,7 +524,7 @@ def test_an_interrupt_leaves_whole_files_or_none(moment, task, monkeypatch, caps
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_process_of_its_own(task):
+def test_ctrl_c_in_a_process_of_its_own(task, press_ctrl_c):
     files = ["--model", "model.keras", "--data", "data.npz", "--class", "1", "--out", "out"]
     method = ["--method", "finetune", "--set", "epochs=100000"]
     process = subprocess.Popen(
@@ -539,8 +539,7 @@ def test_ctrl_c_in_a_process_of_its_own(task):
     for line in process.stdout:
         if line.startswith("Forgotten share"):
             break
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    err = press_ctrl_c(process)
     assert process.returncode == 130
     assert err == "tfunlearn: error: interrupted; stages finished before are kept\n"
     assert written(task) == []
