@@ -1,12 +1,11 @@
 """Models that nobody here wrote: architectures of keras.applications, with random weights."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
 
 from tfunlearn import cli, data, methods, models
+from tfunlearn.report import AuditReport
 
 A = keras.applications
 SHAPE, CLASSES, COUNT = (32, 32, 3), 3, 16
@@ -72,5 +71,5 @@ def test_through_the_command(tmp_path):
     assert cli.main(["unlearn", *files, *args]) == 0
     result = keras.saving.load_model(tmp_path / "out" / "unlearned.keras")
     assert result.output_shape == (None, CLASSES)
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["models"]["finetune"]["weight_distance"] > 0
+    report = AuditReport.load(tmp_path / "out" / "report.json")
+    assert report.value("finetune", "weight_distance") > 0

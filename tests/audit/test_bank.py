@@ -327,3 +327,17 @@ def test_a_split_whose_retain_set_was_replaced_has_no_whole(tmp_path):
     split = split.replaced("retain", *split.retain)
     with pytest.raises(ValueError, match="both from the same training data"):
         make_bank(tmp_path, split=split).fill(1, include_forget=True)
+
+
+def test_kept_weights_are_the_same_bytes_whatever_the_layers_are_called(tmp_path):
+    split = parts.make_split(shape=(8, 8, 1))
+    found = []
+    for place in range(2):  # the second network's layers get other names from Keras
+        own = {**FAST, "keep_weights": True}
+        bank = ReferenceBank(tmp_path / str(place), parts.make_cnn(), split, **own)
+        bank.fill(1)
+        found.append(bank.notes()[0]["files"])
+        own_weights = bank.model(0).get_weights()
+    assert found[0] == found[1]
+    assert "model.weights.h5" in found[0]
+    assert any(np.ptp(weight) > 0 for weight in own_weights)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import pathlib
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
+import h5py
 import keras
 import numpy as np
 
@@ -168,8 +170,25 @@ def _stored(scores: np.ndarray, dtype: str, item: Item, role: str) -> np.ndarray
 
 
 def _weights(model: keras.Model) -> bytes:
-    """Returns the content of a model's `.weights.h5` file, without its optimizer."""
+    """Returns the content of a model's `.weights.h5` file, without its optimizer.
+
+    Keras notes the layers' names there, and those that it makes up count the layers of a process.
+    Without them the same weights are the same bytes, whichever process writes them.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "model.weights.h5"
+        path, bare = pathlib.Path(folder) / "model.weights.h5", pathlib.Path(folder) / "bare.h5"
         models.copy(model).save_weights(path)
-        return path.read_bytes()
+        with h5py.File(path) as source, h5py.File(bare, "w") as target:
+            source.visititems(functools.partial(_copy_bare, target))
+        return bare.read_bytes()
+
+
+def _copy_bare(target: h5py.File, name: str, item: h5py.Group | h5py.Dataset) -> None:
+    """Copies a group or a table of an HDF5 file, with no name among its attributes."""
+    if isinstance(item, h5py.Group):
+        copied = target.require_group(name)
+    else:
+        copied = target.create_dataset(name, data=item[()])
+    for key, value in item.attrs.items():
+        if key != "name":
+            copied.attrs[key] = value
