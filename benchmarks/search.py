@@ -48,9 +48,8 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
     if min(args.seeds) < 100:
         parser.error("--seeds: expected seeds from 100, as the tables use those below")
-    smaller = [f"--{name}" for name in ("methods", "epochs", "limit") if getattr(args, name)]
-    for name in ("trials", "references"):
-        smaller += [f"--{name}"] * (getattr(args, name) < parser.get_default(name))
+    smaller = [f"--{name}" for name in ("epochs", "limit") if getattr(args, name)]
+    smaller += ["--references"] * (args.references < parser.get_default("references"))
     if smaller and args.results is None:
         parser.error(
             f"{', '.join(smaller)}: --results FOLDER is wanted too, as the committed "

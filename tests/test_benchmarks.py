@@ -122,8 +122,8 @@ def test_search_and_comparison_and_table(few, tmp_path, monkeypatch):
     ("name", "option", "value"),
     [
         *(("run_compare", name, "1") for name in ("seeds", "references", "epochs", "limit")),
-        *(("search", name, "2") for name in ("trials", "references", "epochs", "limit")),
-        *((name, "methods", "finetune") for name in ("run_compare", "search")),
+        *(("search", name, "2") for name in ("references", "epochs", "limit")),
+        ("run_compare", "methods", "finetune"),
     ],
 )
 def test_smaller_runs_are_no_committed_results(name, option, value, capsys, monkeypatch):
@@ -140,7 +140,7 @@ def test_whole_runs_are_committed_results(name, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(startup, "start", start)
-    more = ["--task", "random", "--trials", "30"] if name == "search" else ["--seeds", "4"]
+    more = ["--task", "random", "--trials", "2", "--methods", "delete"] if name == "search" else ["--seeds", "4"]
     with pytest.raises(KeyboardInterrupt):
         load(name).main(["--dataset", "digits", *more])
 

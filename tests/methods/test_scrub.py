@@ -115,7 +115,7 @@ def test_learning_rate_falls_before_the_named_epochs(linear, split):
     )
     options = {"optimizer": None, "callbacks": [look]}
     run(linear, split, 5, **options, decay_epochs=(2, 4), decay_rate=0.5)
-    assert rates == pytest.approx([0.3, 0.3, 0.15, 0.15, 0.075])
+    assert rates == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025])
     run(linear, split, 1, **options, learning_rate=0.5)
     assert rates[-1] == pytest.approx(0.5)
 

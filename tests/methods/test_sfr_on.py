@@ -81,7 +81,7 @@ def test_equals_the_formula(net, split, steps, own):
     expected = Formula(net, split, **own)
     assert own.get("threshold") or all(m.any() and not m.all() for m in expected.masks[:1])
     expected.run(steps)
-    options = {"forget_rate": 0.05, "ceiling": None, **ONE, **own, "epochs": steps}
+    options = {"forget_rate": 0.05, "alpha": 25.0, "ceiling": None, **ONE, **own, "epochs": steps}
     if own.get("threshold"):
         options |= {"threshold": None, "clip": None}
     expected.agrees(methods.sfr_on(net, split, **options))

@@ -45,7 +45,7 @@ def random_labels(
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
         optimizer: optimizer; by default a fresh one like the model's own.
-        learning_rate: learning rate of an optimizer like the model's own; by default 0.03 times
+        learning_rate: learning rate of an optimizer like the model's own; by default 0.1 times
             its own.
         once: draw the labels once, as amnesiac relabelling does, rather than anew for each epoch.
         exclude_true: never draw an example's own label; by default where ``once`` is set.
@@ -67,7 +67,7 @@ def random_labels(
     ``once=True``); Golatkar et al., 2020, arXiv 1911.04933 (random labels, as a baseline); as in
     the code of Fan et al., 2024, "SalUn", arXiv 2310.12508.
     Deviation: batch normalisation is frozen, which neither code does: with it in training mode,
-    and forget batches not, small networks collapsed. The learning rate is 0.03 times the
+    and forget batches not, small networks collapsed. The learning rate is 0.1 times the
     original's rather than 0.013 (SalUn's code) or Adam's 0.0001.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
@@ -76,7 +76,7 @@ def random_labels(
     student = models.logits_model(model, seed=seed)
     descent = Descent(student, frozen_statistics)
     optimizer = training.optimizer_like(
-        model, optimizer=optimizer, learning_rate=learning_rate, scale=0.03
+        model, optimizer=optimizer, learning_rate=learning_rate, scale=0.1
     )
     descent.compile(optimizer, jit_compile=jit_compile)
     wrong = once if exclude_true is None else exclude_true

@@ -16,7 +16,7 @@ from tfunlearn.methods.rates import constant_rate
 from tfunlearn.methods.unlearner import Unlearner
 from tfunlearn.models import logits_model
 
-SCALE = 0.3
+SCALE = 0.1
 
 
 class SCRUB(Unlearner):
@@ -115,7 +115,7 @@ def scrub(
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
         optimizer: optimizer; by default a fresh one like the model's own.
-        learning_rate: learning rate of the default optimizer; by default 0.3 of the model's own.
+        learning_rate: learning rate of the default optimizer; by default 0.1 of the model's own.
         forget_epochs: the first epochs, which begin with a pass over the forget set (msteps).
         classification: weight of the cross-entropy on the retain set (gamma).
         distillation: weight of the distance to the original on the retain set (alpha).
