@@ -140,7 +140,11 @@ def test_whole_runs_are_committed_results(name, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(startup, "start", start)
-    more = ["--task", "random", "--trials", "2", "--methods", "delete"] if name == "search" else ["--seeds", "4"]
+    more = (
+        ["--task", "random", "--trials", "2", "--methods", "delete"]
+        if name == "search"
+        else ["--seeds", "4"]
+    )
     with pytest.raises(KeyboardInterrupt):
         load(name).main(["--dataset", "digits", *more])
 
