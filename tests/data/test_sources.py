@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfunlearn import data
-from tfunlearn.data.sources import WINDOW, ArraySource, StreamSource, epoch_order
+from tfunlearn.data.rows import epoch_order
+from tfunlearn.data.sources import WINDOW, ArraySource, StreamSource
 
 
 class Counted:

@@ -24,8 +24,6 @@ from tfunlearn.models.copying import example_batch
 
 __all__ = ["Trainer"]
 
-_STEPS = 4  # batches between two looks at callbacks: a quarter less time for small networks
-
 
 class Trainer:
     """Makes the models of a bank, one after the other.
@@ -120,7 +118,6 @@ class Trainer:
         config = copy.deepcopy(self._job.recipe.optimizer)
         recipe = dataclasses.replace(self._job.recipe, optimizer=config)
         recipe.compile(model, jit_compile=self._job.jit_compile)
-        model.steps_per_execution = _STEPS
 
 
 def _values(variables: Sequence[keras.Variable]) -> list[np.ndarray]:

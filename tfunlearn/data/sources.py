@@ -10,27 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tfunlearn.data.labels import check_labels
+from tfunlearn.data.rows import SINGLE, Rows, note_rows
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 WINDOW = 1024  # examples that a stream holds back to shuffle among
 _LOOKS = ["once"]  # see looks
-
-
-def epoch_order(size: int, needed: int, shuffle: bool, key: list[int]) -> np.ndarray:
-    """Returns ``needed`` positions in ``range(size)``: pass after pass, each in its own order.
-
-    Args:
-        size: number of examples.
-        needed: positions to return; past ``size`` the examples come round again.
-        shuffle: permute each pass; otherwise ascending order.
-        key: seed of the permutations, for instance ``[seed, epoch, lane]``.
-    """
-    numbers = np.random.default_rng(key)
-    passes = -(-needed // size)
-    rows = [numbers.permutation(size) if shuffle else np.arange(size) for _ in range(passes)]
-    return np.concatenate(rows)[:needed]
 
 
 class ArraySource:
@@ -70,6 +56,10 @@ class ArraySource:
         other._lender = self if self._lender is None else self._lender
         return other
 
+    def tensors(self) -> tuple[Any, Any]:
+        """Returns inputs and labels as tensors, made once and shared by all streams."""
+        return self._images, self._labels
+
     @cached_property
     def _images(self) -> Any:
         import tensorflow as tf
@@ -100,10 +90,10 @@ class ArraySource:
 
         x, y = self._images, self._labels
         total = len(ids) if needed is None else needed
-        passes = _passes()
+        rows = Rows(self, ids, batch_size, shuffle, seed, total, lane, _passes())
 
         def order() -> Iterator[np.ndarray]:
-            yield ids[epoch_order(len(ids), total, shuffle, [seed, next(passes), lane])]
+            yield rows.next_pass()
 
         spec = tf.TensorSpec((total,), tf.int64)
         batches = tf.data.Dataset.from_generator(order, output_signature=spec).flat_map(
@@ -112,7 +102,7 @@ class ArraySource:
         batches = batches.map(
             lambda row: (tf.gather(x, row), tf.gather(y, row)), num_parallel_calls=tf.data.AUTOTUNE
         )
-        return _finish(batches, total, batch_size)
+        return note_rows(_finish(batches, total, batch_size), {SINGLE: rows})
 
 
 class StreamSource:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from tfunlearn.data.sources import epoch_order
+from tfunlearn.data.rows import SINGLE, epoch_order, note_rows, rows_of
 from tfunlearn.data.split import ForgetSplit
 
 _LANES = {"forget": 1, "retain": 0}  # the part of the seed that keeps the two orders apart
@@ -45,7 +45,11 @@ def batches(
     name = named if isinstance(named, str) else role
     if split.source(role).is_stream or keras.backend.backend() == "tensorflow":
         stream = split.dataset(role, batch_size=batch_size, shuffle=shuffle, seed=seed)
-        return stream.map(lambda x, y: ({name: x}, {name: y})) if named else stream
+        if not named:
+            return stream
+        rows = rows_of(stream)
+        named_rows = None if rows is None else {name: rows[SINGLE]}
+        return note_rows(stream.map(lambda x, y: ({name: x}, {name: y})), named_rows)
     split.check(role, batch_size, seed)
     rows = ArrayBatches(split, role, batch_size, shuffle, seed)
     return NamedBatches({name: rows}) if named else rows
@@ -98,7 +102,10 @@ def pairs(
     def regroup(parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         return tuple({role: part[k] for role, part in parts.items()} for k in (0, 1))
 
-    return tf.data.Dataset.zip(streams).map(regroup).prefetch(tf.data.AUTOTUNE)
+    rows = {role: rows_of(stream) for role, stream in streams.items()}
+    known = None if None in rows.values() else {role: own[SINGLE] for role, own in rows.items()}
+    both = tf.data.Dataset.zip(streams).map(regroup).prefetch(tf.data.AUTOTUNE)
+    return note_rows(both, known)
 
 
 class ArrayBatches(keras.utils.PyDataset):

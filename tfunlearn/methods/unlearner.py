@@ -24,6 +24,8 @@ class Unlearner(keras.Model):
 
     Attributes:
         student: the student.
+        logs_are_metrics: the logs of a step are results of metrics and nothing else; a subclass
+            that writes a ``compute_metrics`` with other logs sets it to False.
 
     Raises:
         ValueError: at the call, if a batch is not a dict of known roles.
@@ -41,6 +43,8 @@ class Unlearner(keras.Model):
     Reference: the ``compute_loss`` hook of Keras 3.
     Deviation: none known.
     """
+
+    logs_are_metrics = True
 
     def __init__(
         self,

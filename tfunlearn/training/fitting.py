@@ -8,6 +8,7 @@ import numpy as np
 
 from tfunlearn.callbacks import NoOpGuard
 from tfunlearn.data.sources import looks
+from tfunlearn.training.in_graph import fit_in_graph, resident_rows
 
 Logs = dict[str, float]
 
@@ -37,13 +38,7 @@ def fit(
         RuntimeError: if no weight changed, or a weight is no longer finite.
     """
     check_epochs(epochs)
-    history = model.fit(
-        batches,
-        epochs=int(epochs),
-        callbacks=[*callbacks, NoOpGuard()],
-        shuffle=False,  # the batches come shuffled
-        verbose=verbose,
-    )
+    history = _fit(model, batches, int(epochs), [*callbacks, NoOpGuard()], verbose)
     _require_finite(model)
     return history
 
@@ -82,7 +77,7 @@ def fit_passes(
         logs: Logs = {}
         for one in passes(epoch):
             trained, batches = one if isinstance(one, tuple) else (model, one)
-            history = trained.fit(batches, shuffle=False, verbose=verbose).history
+            history = _fit(trained, batches, 1, [], verbose).history
             logs.update({name: values[-1] for name, values in history.items()})
         return logs
 
@@ -132,6 +127,21 @@ def fit_steps(
 
     with looks("never"):
         return _epochs(model, epoch_logs, epochs, callbacks)
+
+
+def _fit(
+    model: keras.Model,
+    batches: Any,
+    epochs: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    verbose: int | str,
+) -> keras.callbacks.History:
+    """Trains by ``model.fit``, inside one graph where that can be."""
+    options = {"epochs": epochs, "callbacks": callbacks, "verbose": verbose}
+    rows = resident_rows(model, batches, callbacks)
+    if rows is not None:
+        return fit_in_graph(model, rows, **options)
+    return model.fit(batches, shuffle=False, **options)  # the batches come shuffled
 
 
 def iterate(batches: Any) -> Iterator[Any]:

@@ -1,0 +1,246 @@
+"""Training where whole epochs run inside one graph, with the data in memory: Keras, but faster.
+
+``model.fit`` reads each batch and starts each step from Python, which for a small network takes
+longer than the step. Here ``fit`` is given the order of the examples instead, many batches at a
+time, and a training function that gathers the batches and takes the steps in one ``tf.function``.
+Everything else is Keras' own: losses, optimizers, metrics, callbacks, History, early stopping. The
+weights are those of a plain ``fit`` on the same batches.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfunlearn.data.rows import SINGLE, Rows, rows_of
+
+__all__ = ["fit_in_graph", "resident_rows"]
+
+LARGEST = 2**31  # bytes of inputs that are held as one tensor
+_PIECES = 20  # of an epoch, between which a progress bar moves
+_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+_MADE: weakref.WeakKeyDictionary[keras.Model, dict[Any, _Steps]] = weakref.WeakKeyDictionary()
+
+Parts = Mapping[str, Rows]
+
+
+def resident_rows(
+    model: keras.Model, stream: Any, callbacks: Sequence[keras.callbacks.Callback]
+) -> Parts | None:
+    """Returns the rows behind a stream if a model can be trained on them inside one graph.
+
+    It can on TensorFlow, on one device, if the stream is that of arrays of up to 2 GiB, no callback
+    looks at single batches, and the model has the training step of Keras and its logs.
+
+    Args:
+        model: a compiled model.
+        stream: what ``data.batches`` or ``data.pairs`` returned, or anything else.
+        callbacks: the callbacks of the training.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    rows = rows_of(stream)
+    if rows is None or len({part.steps for part in rows.values()}) != 1:
+        return None
+    alone = model.distribute_strategy.num_replicas_in_sync == 1 and not tf.distribute.has_strategy()
+    graph = not (model.run_eagerly or tf.config.functions_run_eagerly())
+    small = all(part.source.x.nbytes <= LARGEST for part in rows.values())
+    if not (alone and graph and small) or model.steps_per_execution != 1:
+        return None
+    kind = type(model)
+    plain = kind.train_step is keras.Model.train_step and (
+        kind.compute_metrics is keras.Model.compute_metrics
+        or getattr(model, "logs_are_metrics", False)
+    )
+    return rows if plain and not any(map(_looks_at_batches, callbacks)) else None
+
+
+def fit_in_graph(
+    model: keras.Model,
+    rows: Parts,
+    *,
+    epochs: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int | str = 0,
+) -> keras.callbacks.History:
+    """Trains a compiled model in place as ``model.fit`` does on the stream of some rows.
+
+    The graph is kept with the model, and is used again until the model is compiled anew.
+
+    Args:
+        model: a compiled model, for which ``resident_rows`` gave the rows.
+        rows: part to its rows.
+        epochs: passes over the rows.
+        callbacks: Keras callbacks.
+        verbose: as in ``model.fit``.
+
+    Returns:
+        The history of the fit.
+    """
+    steps = next(iter(rows.values())).steps
+    piece = steps if verbose in (0, 2) else -(-steps // _PIECES)
+    before = model.train_function
+    model.train_function, model.steps_per_execution = _steps_of(model, rows), piece
+    try:
+        return model.fit(
+            _orders(rows, piece),
+            epochs=epochs,
+            callbacks=list(callbacks),
+            shuffle=False,
+            verbose=verbose,
+        )
+    finally:
+        model.train_function, model.steps_per_execution = before, 1
+
+
+class _Steps:
+    """A training function that takes the orders of many batches and does all of their steps.
+
+    Args:
+        model: the compiled model; not kept alive.
+        rows: part to rows, of the shapes and types that all calls have.
+    """
+
+    def __init__(self, model: keras.Model, rows: Parts) -> None:
+        import tensorflow as tf
+
+        self._model, self._jit, self._logs = weakref.ref(model), model.jit_compile, ()
+        self.state = _state(model)
+        arrays = {name: part.source.tensors() for name, part in rows.items()}
+        self.arrays = arrays
+        specs = tf.nest.map_structure(
+            lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), arrays
+        )
+        orders = {name: tf.TensorSpec((None, None), tf.int32) for name in rows}
+        self._run = tf.function(self._all, input_signature=[specs, orders], autograph=False)
+
+    def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
+        """Takes the steps of the next piece of an epoch; returns the metrics so far."""
+        full, last = next(iterator)
+        logs: dict[str, Any] = {}
+        for orders in (full, last):
+            if next(iter(orders.values())).shape[0]:
+                logs = self._run(self.arrays, orders)
+        return logs
+
+    def _all(self, arrays: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
+        """Takes a step for each row of the orders."""
+        import tensorflow as tf
+
+        model = self._model()
+        take = model.train_step
+        if self._jit:
+            take = tf.function(take, jit_compile=True, reduce_retracing=True, autograph=False)
+
+        def step(number: Any) -> tuple[Any]:
+            batch = {
+                name: tuple(tf.gather(array, order[number]) for array in arrays[name])
+                for name, order in orders.items()
+            }
+            if set(batch) != {SINGLE}:
+                data = tuple({name: pair[k] for name, pair in batch.items()} for k in (0, 1))
+            else:
+                data = batch[SINGLE]
+            self._logs = tuple(take(data))
+            return (number + 1,)
+
+        count = tf.shape(next(iter(orders.values())))[0]
+        tf.while_loop(lambda number: number < count, step, (0,), parallel_iterations=1)
+        return {
+            name: value for name, value in model.get_metrics_result().items() if name in self._logs
+        }
+
+
+def _steps_of(model: keras.Model, rows: Parts) -> _Steps:
+    """Returns the training function of a model for such rows: the one that it has, or a new one."""
+    key = tuple(
+        (name, part.source.shape, part.source.dtype, part.source.y.dtype)
+        for name, part in rows.items()
+    )
+    made = _MADE.setdefault(model, {})
+    steps = made.get(key)
+    if steps is None or not _same(steps.state, _state(model)):
+        _build(model, rows)
+        steps = made[key] = _Steps(model, rows)
+    steps.arrays = {name: part.source.tensors() for name, part in rows.items()}
+    return steps
+
+
+def _state(model: keras.Model) -> list[Any]:
+    """Returns the objects that a traced step holds on to."""
+    return [model.optimizer, model.loss, model.jit_compile, *model.trainable_variables]
+
+
+def _same(left: Sequence[Any], right: Sequence[Any]) -> bool:
+    """Tells whether two lists hold the same objects."""
+    return len(left) == len(right) and all(a is b for a, b in zip(left, right, strict=True))
+
+
+def _build(model: keras.Model, rows: Parts) -> None:
+    """Makes the variables of optimizer, loss and metrics, which a loop in a graph cannot make."""
+    model.optimizer.build(model.trainable_variables)
+    some = {name: part.ids[:2] for name, part in rows.items()}
+    batch = {
+        name: [
+            keras.ops.convert_to_tensor(array[some[name]])
+            for array in (part.source.x, part.source.y)
+        ]
+        for name, part in rows.items()
+    }
+    x, y = ({name: pair[k] for name, pair in batch.items()} for k in (0, 1))
+    if set(batch) == {SINGLE}:
+        x, y = x[SINGLE], y[SINGLE]
+    scores = model(x, training=False)
+    model.compute_loss(x, y, scores, None, training=False)
+    model.compute_metrics(x, y, scores)
+    model.reset_metrics()
+
+
+def _orders(rows: Parts, piece: int) -> Any:
+    """Returns the stream of orders that ``fit`` is given: a pass of it for each epoch.
+
+    An element holds, for each part, the ids of up to ``piece`` full batches, and those of a last
+    batch that is smaller; both int32 ``(batches, size)``.
+    """
+    import tensorflow as tf
+
+    steps = next(iter(rows.values())).steps
+
+    def one_pass() -> Iterator[Any]:
+        parts = {name: _cut(part) for name, part in rows.items()}
+        for start in range(0, steps, piece):
+            stop = start + piece
+            yield tuple(
+                {
+                    name: cut[k][start:stop] if k == 0 else cut[k][: stop >= steps]
+                    for name, cut in parts.items()
+                }
+                for k in (0, 1)
+            )
+
+    spec = {name: tf.TensorSpec((None, None), tf.int32) for name in rows}
+    stream = tf.data.Dataset.from_generator(one_pass, output_signature=(spec, spec))
+    return stream.apply(tf.data.experimental.assert_cardinality(steps))
+
+
+def _cut(part: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the next pass as full batches, and as one smaller batch or none."""
+    order = part.next_pass().astype("int32")
+    full = len(order) // part.batch_size * part.batch_size
+    last = order[full:]
+    return order[:full].reshape(-1, part.batch_size), last[None][: len(last)]
+
+
+def _looks_at_batches(callback: keras.callbacks.Callback) -> bool:
+    """Tells whether a callback does something at a batch of the training."""
+    base = keras.callbacks.Callback
+    return any(
+        name in vars(callback) or getattr(type(callback), name) is not getattr(base, name)
+        for name in _HOOKS
+    )
