@@ -22,7 +22,7 @@ FLAGS = (
     "--enable-logging=stderr",
     "--dump-dom",
 )
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Served with the page: whatever it asked for would be refused, with a line in the console."""
 
 WRAPPER = """<!doctype html><title>sizes</title><body><script>
@@ -38,7 +38,10 @@ for (const width of widths) {
       .map(e => `${e.tagName} ${e.textContent.slice(0, 40)}`);
     const asked = frame.contentWindow.performance.getEntriesByType("resource").map(e => e.name);
     const colour = getComputedStyle(frame.contentDocument.body).backgroundColor;
-    found.push({width, colour, scroll: root.scrollWidth, height: root.scrollHeight, over, asked});
+    const images = [...frame.contentDocument.querySelectorAll("img")]
+      .map(e => [e.naturalWidth, e.naturalHeight, e.width, e.height]);
+    found.push({width, colour, scroll: root.scrollWidth, height: root.scrollHeight, over, asked,
+      images});
     if (found.length === widths.length) {
       const out = document.createElement("pre");
       out.id = "found";

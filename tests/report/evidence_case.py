@@ -2,10 +2,12 @@
 
 import bisect
 import dataclasses
+import math
 import random
 import statistics
 
 from tests.report.conftest import make_report, make_row
+from tfunlearn.report import png_text
 from tfunlearn.report.evidence import (
     AttackResult,
     ClassSlice,
@@ -39,7 +41,7 @@ NOT_RUN = "the attack was not run on the references"
 EDGES = tuple(float(edge) for edge in range(-10, 22, 2))
 
 
-def make_evidence(strength, count=24, seed=0, absent=True):
+def make_evidence(strength, count=24, seed=0, absent=True, images=False):
     """Returns the evidence on a model `strength` away from `count` references: 0 is one of them."""
     rng = random.Random(seed)
     figures = [_placed(rng, strength, count, *own) for own in FIGURES]
@@ -55,10 +57,27 @@ def make_evidence(strength, count=24, seed=0, absent=True):
         margins=_margins(rng, strength, count),
         slices=tuple(_slice(rng, strength, count, label) for label in range(4)),
         worst=tuple(
-            WorstExample(61_000 - 17 * k, k % 4, 9.5 - k / 4, -2.25 + k / 8, 11.75 - k / 4)
+            WorstExample(
+                61_000 - 17 * k,
+                k % 4,
+                9.5 - k / 4,
+                -2.25 + k / 8,
+                11.75 - k / 4,
+                make_image(k) if images else None,
+            )
             for k in range(6)
         ),
     )
+
+
+def make_image(k):
+    """Returns rings in grey or colour, of one of several sizes, as a report keeps an image."""
+    width, height, channels = [(28, 28, 1), (32, 32, 3), (8, 8, 1), (64, 40, 3)][k % 4]
+    places = [(x, y, c) for y in range(height) for x in range(width) for c in range(channels)]
+    far = [math.hypot(x - width / 2, y - height / 2) / width for x, y, _ in places]
+    own = zip(places, far, strict=True)
+    values = bytes(int(127.5 + 127 * math.cos(20 * r + c + k)) for (_, _, c), r in own)
+    return png_text.encode(values, width, height, channels)
 
 
 def _verdict(strength, count):
@@ -142,7 +161,9 @@ def _slice(rng, strength, count, label):
     return ClassSlice(label, 120 + label, round(0.911 + 0.03 * strength, 4), references)
 
 
-def make_audit(evidence=None, names=("original", "finetune", "held-out retrain"), **own):
+def make_audit(
+    evidence=None, names=("original", "finetune", "held-out retrain"), images=False, **own
+):
     """Returns a report on these models and two references, with evidence on each of them."""
     values = {"original": (1.0, 0.99, 0.90, 0.05, 0.60, 10.0)}
     rows = [
@@ -154,7 +175,7 @@ def make_audit(evidence=None, names=("original", "finetune", "held-out retrain")
     if evidence is None:
         strengths = {"original": 2, "held-out retrain": 0}
         evidence = {
-            name: make_evidence(strengths.get(name, 0.8), seed=seed)
+            name: make_evidence(strengths.get(name, 0.8), seed=seed, images=images)
             for seed, name in enumerate(names)
         }
     return make_report(

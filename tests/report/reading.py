@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-VOID = {"meta", "br", "path", "line", "rect", "circle"}
+VOID = {"meta", "br", "img", "path", "line", "rect", "circle"}
 
 
 @dataclass

@@ -23,7 +23,12 @@ def long_audit():
     )
 
 
-@pytest.mark.parametrize("make", [make_audit, make_bank_audit, long_audit])
+def pictured_audit():
+    """Returns a report that shows the images of the worst examples."""
+    return make_audit(images=True)
+
+
+@pytest.mark.parametrize("make", [make_audit, make_bank_audit, long_audit, pictured_audit])
 def test_nothing_is_fetched_nothing_fails_nothing_sticks_out(make, tmp_path):
     sizes, console, asked = browser.load(make().to_html(), tmp_path, (PHONE, PRINT, WIDE))
     assert console == []
@@ -33,6 +38,15 @@ def test_nothing_is_fetched_nothing_fails_nothing_sticks_out(make, tmp_path):
         assert found["over"] == []
         assert found["scroll"] <= width
         assert found["height"] > 3000  # it is there
+
+
+def test_images_are_decoded_and_keep_their_shape(tmp_path):
+    sizes, console, asked = browser.load(pictured_audit().to_html(), tmp_path, (PHONE, PRINT, WIDE))
+    assert console == []
+    assert set(asked) <= {"/", "/page.html", "/favicon.ico"}
+    four = [[28, 28, 56, 56], [32, 32, 64, 64], [8, 8, 64, 64], [64, 40, 64, 40]]
+    for width in (PHONE, PRINT, WIDE):
+        assert sizes[width]["images"] == 3 * [*four, *four[:2]]
 
 
 def test_a_notebook_fragment_fits_a_phone(tmp_path):

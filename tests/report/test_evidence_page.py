@@ -279,6 +279,58 @@ def test_the_worst_examples_come_by_id(audit, page):
             ]
 
 
+def test_the_worst_examples_show_their_images():
+    evidence = {name: make_evidence(k, images=True) for k, name in enumerate(["original", "tuned"])}
+    found = Page(make_audit(evidence, names=tuple(evidence)).to_html())
+    shown = found.attributes("img")
+    listed = [example for own in evidence.values() for example in own.worst]
+    assert len(shown) == len(listed) == 12
+    sizes = [("56", "56"), ("64", "64"), ("64", "64"), ("64", "40"), ("56", "56"), ("64", "64")]
+    for place, (image, example) in enumerate(zip(shown, listed, strict=True)):
+        assert image == {
+            "src": f"data:image/png;base64,{example.image}",
+            "alt": f"example {example.id}, label {example.label}",
+            "width": sizes[place % 6][0],
+            "height": sizes[place % 6][1],
+        }
+    rows = found.table("examples-furthest-from-the-references", "tuned").rows[1:]
+    assert [row[0].text for row in rows] == [str(own.id) for own in evidence["tuned"].worst]
+    text = found.text["examples-furthest-from-the-references"]
+    assert "Images have at most 64 pixels on a side; larger ones are reduced." in text
+
+
+def test_only_the_examples_that_are_listed_bring_their_images():
+    own = make_evidence(0, images=True)
+    own = dataclasses.replace(own, worst=own.worst * 3)  # more than the page lists
+    found = Page(make_audit({"finetune": own}).to_html())
+    assert len(found.attributes("img")) == MOST_EXAMPLES == 10
+
+
+def test_without_images_there_are_none(page):
+    assert page.attributes("img") == []
+    assert "Images" not in page.text["examples-furthest-from-the-references"]
+
+
+def test_some_images_may_be_missing():
+    first, *rest = make_evidence(0, images=True).worst
+    bare = dataclasses.replace(first, image=None)
+    own = dataclasses.replace(make_evidence(0), worst=(bare, *rest))
+    page = Page(make_audit({"finetune": own}).to_html())
+    alts = [image["alt"] for image in page.attributes("img")]
+    assert alts == [f"example {example.id}, label {example.label}" for example in rest]
+
+
+@pytest.mark.parametrize("image", ['" onerror="alert(1)', "<script>", "AAAA", ""])
+def test_no_other_text_comes_into_an_image(image):
+    example = make_evidence(0).worst[0]
+    with pytest.raises(ValueError, match="image must be a small PNG file as base64 text"):
+        dataclasses.replace(example, image=image)
+    object.__setattr__(example, "image", image)  # past the check
+    own = dataclasses.replace(make_evidence(0), worst=(example,))
+    with pytest.raises(ValueError, match="image must be a small PNG file as base64 text"):
+        make_audit({"finetune": own}).to_html()
+
+
 def test_without_evidence_nothing_of_it_is_shown(report):
     found = Page(report.to_html())
     assert not SECTIONS & set(found.text)

@@ -8,10 +8,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tfunlearn.report import AuditReport, Column, Row, Spread, evidence, schema
-from tfunlearn.report.evidence import Interval, Verdict
+from tfunlearn.report.evidence import Interval, Verdict, WorstExample
 from tfunlearn.report.reading import read, values
 
-from .evidence_case import make_evidence
+from .evidence_case import make_evidence, make_image
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,13 @@ def full(make, row):
     )
 
 
+@pytest.fixture
+def pictured(full):
+    """The same, with an image of each of the worst examples of one model."""
+    evidence = {**full.evidence, "original": make_evidence(1, images=True)}
+    return dataclasses.replace(full, evidence=evidence)
+
+
 def saved(report, path):
     return json.loads(report.save(path / "report.json").read_text(encoding="utf-8"))
 
@@ -48,7 +55,7 @@ def test_the_schema_is_one(shipped):
     assert shipped["properties"]["schema"] == {"const": schema.NAME}
 
 
-@pytest.mark.parametrize("name", ["report", "several", "full"])
+@pytest.mark.parametrize("name", ["report", "several", "full", "pictured"])
 def test_what_is_written_fits_it_and_loads(name, shipped, request, tmp_path):
     report = request.getfixturevalue(name)
     data = saved(report, tmp_path)
@@ -61,9 +68,10 @@ def test_the_schema_names_the_fields_of_every_part(shipped):
     for kind in [*kinds, Column, Row, Spread]:
         known = {field.name for field in dataclasses.fields(kind)}
         derived = {"gaps", "average_gap"} if kind is Row else set()
+        optional = {"image"} if kind is WorstExample else set()
         part = shipped["$defs"][kind.__name__]
         assert set(part["properties"]) == known | derived
-        assert set(part["required"]) == known | derived
+        assert set(part["required"]) == (known | derived) - optional
         assert part["additionalProperties"] is False
     known = {field.name for field in dataclasses.fields(AuditReport)}
     assert set(shipped["properties"]) == known | {"schema", "version", "reference"}
@@ -128,6 +136,43 @@ def test_messages_say_where(full, tmp_path):
     data = saved(full, tmp_path)
     data["evidence"]["original"]["worst"][0]["id"] = "a"
     with pytest.raises(ValueError, match=r"evidence\.original\.worst\[0\]\.id must be a whole num"):
+        schema.loads(json.dumps(data))
+
+
+def test_an_example_without_an_image_has_no_key_for_it(pictured, tmp_path):
+    """So that readers from before there were images read such a report, and theirs are read."""
+    data = saved(pictured, tmp_path)["evidence"]
+    first = pictured.evidence["original"].worst[0]
+    assert data["original"]["worst"][0]["image"] == first.image == make_image(0)
+    assert all("image" in own for own in data["original"]["worst"])
+    old = {"id", "label", "margin", "reference_mean", "deviation"}
+    assert all(set(own) == old for own in data["finetune"]["worst"])
+
+
+def test_no_image_may_be_written_as_null(pictured, shipped, tmp_path):
+    data = saved(pictured, tmp_path)
+    data["evidence"]["original"]["worst"][0]["image"] = None
+    assert Draft202012Validator(shipped).is_valid(data)
+    found = schema.loads(json.dumps(data))["evidence"]["original"].worst
+    assert found[0].image is None
+    assert found[1] == pictured.evidence["original"].worst[1]
+
+
+@pytest.mark.parametrize("image", ["", "AAAA", '"><script>alert(1)</script>', 7, ["iVBORw0KGgo"]])
+def test_another_image_fits_neither(pictured, shipped, tmp_path, image):
+    data = saved(pictured, tmp_path)
+    data["evidence"]["original"]["worst"][2]["image"] = image
+    assert not Draft202012Validator(shipped).is_valid(data)
+    with pytest.raises(ValueError, match=r"here: evidence\.original\.worst\[2\]") as caught:
+        schema.loads(json.dumps(data), "here")
+    assert "must be" in str(caught.value)
+
+
+def test_what_only_begins_like_an_image_does_not_load(pictured, tmp_path):
+    data = saved(pictured, tmp_path)
+    whole = data["evidence"]["original"]["worst"][0]["image"]
+    data["evidence"]["original"]["worst"][0]["image"] = whole[:-8]
+    with pytest.raises(ValueError, match=r"worst\[0\]: image must be a small PNG file"):
         schema.loads(json.dumps(data))
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from tfunlearn.report import png_text
 
 __all__ = [
     "AttackResult",
@@ -15,6 +18,9 @@ __all__ = [
     "Verdict",
     "WorstExample",
 ]
+
+OPTIONAL = MappingProxyType({"optional": True})
+"""Metadata of a field whose key may be missing in a report's JSON."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,8 @@ class WorstExample:
         margin: The model's logit margin on it.
         reference_mean: Mean margin of the references.
         deviation: Their difference in standard deviations of the references.
+        image: A small PNG file as base64 text, as `png_text` writes it, or None; left out of the
+            JSON where it is None.
     """
 
     id: int
@@ -170,6 +178,11 @@ class WorstExample:
     margin: float
     reference_mean: float
     deviation: float
+    image: str | None = field(default=None, repr=False, metadata=OPTIONAL)
+
+    def __post_init__(self) -> None:
+        if self.image is not None:
+            png_text.size(self.image)  # raises; no other text comes near a page
 
 
 @dataclass(frozen=True)

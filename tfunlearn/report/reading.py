@@ -1,4 +1,7 @@
-"""From JSON values to frozen dataclasses, strictly: every key there, of its type, and no other."""
+"""From JSON values to frozen dataclasses, strictly: every key there, of its type, and no other.
+
+A field whose metadata says `optional` may be missing; it has its default then.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ def read(kind: type[T], data: Any, where: str) -> T:
         where: Where they stand, for the error messages.
 
     Raises:
-        ValueError: If a key is missing or unknown, or a value is of another type or not finite.
+        ValueError: If a key is missing or unknown, a value is of another type or not finite, or the
+            dataclass refuses it.
 
     Example:
         >>> from tfunlearn.report.evidence import Interval
@@ -34,14 +38,19 @@ def read(kind: type[T], data: Any, where: str) -> T:
     """
     if not isinstance(data, dict):
         raise _error(where, "an object", data)
-    kinds = _kinds(kind)
-    missing, unknown = sorted(set(kinds) - set(data)), sorted(set(data) - set(kinds))
+    kinds, optional = _kinds(kind), _optional(kind)
+    missing = sorted(set(kinds) - set(data) - optional)
+    unknown = sorted(set(data) - set(kinds))
     if missing or unknown:
         raise ValueError(
             f"{where} lacks keys or holds others. Expected {list(kinds)}. "
             f"Received an object without {missing} and with {unknown}."
         )
-    return kind(**{key: values(own, data[key], f"{where}.{key}") for key, own in kinds.items()})
+    found = {key: values(kinds[key], own, f"{where}.{key}") for key, own in data.items()}
+    try:
+        return kind(**found)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 @functools.cache
@@ -49,6 +58,12 @@ def _kinds(kind: type) -> dict[str, Any]:
     """Returns the names and types of a dataclass's fields."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+@functools.cache
+def _optional(kind: type) -> frozenset[str]:
+    """Returns the names of the fields that may be missing."""
+    return frozenset(f.name for f in dataclasses.fields(kind) if f.metadata.get("optional"))
 
 
 def values(kind: Any, data: Any, where: str) -> Any:

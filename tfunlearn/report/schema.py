@@ -79,7 +79,7 @@ def dumps(report: AuditReport) -> str:
         "environment": dict(report.environment),
         "split": dict(report.split),
         "reference_values": {key: list(own) for key, own in report.reference_values.items()},
-        "evidence": {name: asdict(own) for name, own in report.evidence.items()},
+        "evidence": {name: _evidence(own) for name, own in report.evidence.items()},
         "fingerprints": dict(report.fingerprints),
         "columns": [asdict(column) for column in report.columns],
         "rows": [
@@ -96,6 +96,15 @@ def dumps(report: AuditReport) -> str:
         "reference": {key: spread and asdict(spread) for key, spread in spreads.items()},
     }
     return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    """Returns evidence as JSON values; an example that has no image has no key for it."""
+    data = asdict(evidence)
+    for example in data["worst"]:
+        if example["image"] is None:
+            del example["image"]
+    return data
 
 
 def loads(text: str | bytes, source: str = "the text") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tfunlearn.report.evidence_page.slices import slices
 from tfunlearn.report.evidence_page.style import CSS
 from tfunlearn.report.evidence_page.verdicts import verdicts, what_was_done
 from tfunlearn.report.evidence_page.words import READING
-from tfunlearn.report.evidence_page.worst import MOST, worst
+from tfunlearn.report.evidence_page.worst import legend, worst
 from tfunlearn.report.markup import section
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def sections(report: AuditReport) -> list[str]:
         ),
         section(
             "Examples furthest from the references",
-            f"At most {MOST} forget examples per model, by id in the training data. Sd away: the "
-            "margin's distance from the references' mean in their standard deviations.",
+            legend(evidence),
             worst(report, evidence),
         ),
     ]

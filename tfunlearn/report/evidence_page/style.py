@@ -42,7 +42,9 @@ text-anchor:middle}
 .tfu .strips tbody th,.tfu .plain tbody th{min-width:0}
 .tfu .strips thead th,.tfu .plain thead th,.tfu .plain td,.tfu .plain tbody th{padding:5px 8px}
 .tfu .plain tbody th{white-space:nowrap}
-.tfu .plain td{font-variant-numeric:tabular-nums}
+.tfu .plain td{font-variant-numeric:tabular-nums;vertical-align:bottom}
+.tfu .plain img{display:block;margin:2px 0 4px;outline:1px solid var(--line);
+image-rendering:pixelated}
 .tfu .attack{display:grid;grid-template-columns:minmax(0,340px) minmax(0,1fr);gap:6px 24px;
 align-items:start}
 .tfu .attack>div:only-child{grid-column:1/-1}
