@@ -14,6 +14,7 @@ from tfunlearn.attacks.checks import check_level
 from tfunlearn.audit.banked import HELD_OUT, Banked, column_values, shown_seeds, take
 from tfunlearn.audit.columns import columns
 from tfunlearn.audit.environment import environment
+from tfunlearn.audit.example_images import Images, illustrated, lookup
 from tfunlearn.audit.judge import Judge
 from tfunlearn.audit.measure import Measured, finite_logits
 from tfunlearn.audit.measure import measured as measure_logits
@@ -41,6 +42,7 @@ def compare(
     held_out: bool = True,
     level: float = 0.95,
     svc: bool = False,
+    images: Images | None = None,
     seconds: Mapping[str, float] | None = None,
     title: str = "",
     command: str = "",
@@ -70,6 +72,12 @@ def compare(
         level: Share of retrained models that lie inside the spread, in (0, 1). An answer takes
             1 / (1 - level) - 1 references: 19 at 0.95.
         svc: Whether the evidence has the attack by an SVC as well: seconds to minutes a model.
+        images: What the forget examples look like, to be shown beside those that the evidence
+            lists as furthest from the references: uint8, or float in [0, 1], shape (N, H, W),
+            (N, H, W, 1) or (N, H, W, 3), in the order of `split.ids["forget"]`. Or a function that
+            gets ids, int64 of shape (N,), and returns such an array: `lambda ids: x[ids]` shows
+            training images without a copy of all of them. Those listed are kept in the report, of
+            images of more than 64 pixels on a side the means of blocks. None: none are shown.
         seconds: Name to the seconds that it took to make that model.
         title: Heading of the report.
         command: How to make the report again, for its readers.
@@ -80,10 +88,11 @@ def compare(
         The report. Costs one forward pass over every role per model.
 
     Raises:
-        TypeError: If something else than Keras models is compared.
+        TypeError: If something else than Keras models is compared, or images have another dtype.
         ValueError: If the reference or the original is missing, class counts differ, a time is
-            negative or of an unknown model, the bank is of other data or too small, or the
-            outputs of a reference or of the original are not finite.
+            negative or of an unknown model, the bank is of other data or too small, images have
+            another shape, number or range, or the outputs of a reference or of the original are
+            not finite.
     """
     check_seed(seed)
     check_level(level)
@@ -92,6 +101,7 @@ def compare(
     banked = None if bank is None else take(bank, split, held_out=held_out)
     shown = _with_held_out(models, banked)
     times = _times(models, seconds)
+    look = lookup(images, split.ids["forget"])
     if banked is not None and banked.held_out_seconds is not None:
         times[HELD_OUT] = banked.held_out_seconds
     measured: dict[str, dict[str, Measured]] = {}
@@ -121,7 +131,7 @@ def compare(
         notes=(*maker.notes(), *_on_references(references, banked)),
         reference_values=values,
         reference_seeds=banked.seeds if banked else (),
-        evidence={name: judge.found[name] for name in shown if name in judge.found},
+        evidence=illustrated({n: judge.found[n] for n in shown if n in judge.found}, look),
         fingerprints={name: fingerprint(model) for name, model in models.items()},
         command=command,
     )
