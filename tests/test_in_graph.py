@@ -151,6 +151,38 @@ def test_callbacks_at_epochs(split):
     assert_same(plain, fast, 1e-5)
 
 
+def test_a_callback_that_evaluates_sees_all_of_the_data(split):
+    model, found = compiled(network()), []
+    stream = data.batches(split, "retain", batch_size=4)
+    expected = model.evaluate(stream, verbose=0)
+    watch = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: found.append(model.evaluate(stream, verbose=0))
+    )
+    training.fit(model, retain(split), epochs=1, callbacks=[watch])
+    assert found == [pytest.approx(expected)]
+
+
+class Noisy(methods.Unlearner):
+    def __init__(self, student):
+        super().__init__(student)
+        self.seed_generator = keras.random.SeedGenerator(7)
+
+    def terms(self, x, y, logits):
+        noise = keras.random.normal((), seed=self.seed_generator)
+        return {role: noise * losses.cross_entropy(y[role], logits[role]) for role in logits}
+
+
+def test_the_first_random_number_is_that_of_fit(split):
+    """What is run once to make variables draws nothing from the training's numbers."""
+    plain, fast = Noisy(network(0)), Noisy(network(0))
+    for model in (plain, fast):
+        model.compile(keras.optimizers.SGD(0.01))
+    stream = data.batches(split, "forget", batch_size=4, named=True)
+    plain.fit(stream, shuffle=False, verbose=0)
+    training.fit(fast, stream, epochs=1)
+    assert_same(plain, fast, 1e-5)
+
+
 def test_a_callback_at_batches_sees_every_batch(split):
     seen = []
     watch = keras.callbacks.LambdaCallback(

@@ -91,12 +91,20 @@ def fit_in_graph(
         return model.fit(
             _orders(rows, piece),
             epochs=epochs,
-            callbacks=list(callbacks),
+            callbacks=[_SingleSteps(), *callbacks],
             shuffle=False,
             verbose=verbose,
         )
     finally:
         model.train_function, model.steps_per_execution = before, 1
+
+
+class _SingleSteps(keras.callbacks.Callback):
+    """Lets ``evaluate`` and ``predict`` in other callbacks take single steps, as they always do."""
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Takes back what ``fit`` has read by now."""
+        self.model.steps_per_execution = 1
 
 
 class _Steps:
@@ -183,8 +191,12 @@ def _same(left: Sequence[Any], right: Sequence[Any]) -> bool:
 
 
 def _build(model: keras.Model, rows: Parts) -> None:
-    """Makes the variables of optimizer, loss and metrics, which a loop in a graph cannot make."""
+    """Makes the variables of optimizer, loss and metrics, which a loop in a graph cannot make.
+
+    Random numbers that this draws are given back.
+    """
     model.optimizer.build(model.trainable_variables)
+    states = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     some = {name: part.ids[:2] for name, part in rows.items()}
     batch = {
         name: [
@@ -200,6 +212,8 @@ def _build(model: keras.Model, rows: Parts) -> None:
     model.compute_loss(x, y, scores, None, training=False)
     model.compute_metrics(x, y, scores)
     model.reset_metrics()
+    for variable, value in states:
+        variable.assign(value)
 
 
 def _orders(rows: Parts, piece: int) -> Any:
