@@ -58,12 +58,13 @@ def main(argv=None) -> None:
 def run(task, args, results):
     """Fills the banks of a task and writes its report and what stands beside it."""
     from tfunlearn import audit, methods
-    from tfunlearn.data import scenarios
+    from tfunlearn.data import datasets, scenarios
     from tfunlearn.experiments.stages import write_json
 
     given = {"limit": args.limit, "epochs": args.epochs, "data_dir": args.data_dir}
     scenario = scenarios.get(task)(args.dataset, seed=0, **given)
     split, options = scenario.split, scenario.fit_options
+    (images, _), _ = datasets.load(args.dataset, args.data_dir)  # the split's ids are places here
     start = time.perf_counter()
     original = scenario.model
     seconds = {"original": time.perf_counter() - start}
@@ -85,6 +86,7 @@ def run(task, args, results):
         made,
         split,
         bank=bank,
+        images=lambda ids: images[ids],
         seconds=seconds,
         title=f"{args.dataset}, {task}: {args.models} references",
         command=recorded(args),

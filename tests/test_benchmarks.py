@@ -9,7 +9,8 @@ import keras
 import pytest
 
 from tfunlearn import methods, models
-from tfunlearn.data import scenarios
+from tfunlearn.audit.thumbnail import thumbnail
+from tfunlearn.data import datasets, scenarios
 from tfunlearn.experiments import startup
 from tfunlearn.report import AuditReport
 
@@ -241,6 +242,10 @@ def test_audit_writes_report_page_and_what_takes_both_banks(tmp_path, monkeypatc
     assert report.reference_seeds == (1, 2, 3)
     assert "runs" not in report.command
     assert (tmp_path / "audit_digits_mislabelled.html").is_file()
+    (images, _), _ = datasets.load("digits")
+    assert len(report.evidence["finetune"].worst) == 5
+    for example in report.evidence["finetune"].worst:
+        assert example.image == thumbnail(images[example.id])
     extra = json.loads((tmp_path / "audit_digits_mislabelled_extra.json").read_text())
     assert extra["models"] == {"without": 3, "held_out": 1, "with": 3}
     assert set(extra["attacks"]) == {"original", "finetune"}

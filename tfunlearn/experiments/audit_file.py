@@ -40,7 +40,7 @@ def audit_file(
     """Audits saved models beside references, or a bank of them, and writes the report.
 
     Nothing is trained. Each file is written under another name first, so that it is whole or not
-    there.
+    there. Where the data is 8-bit images, the report shows those of the examples that it lists.
 
     Args:
         original: the ``.keras`` file of the model that unlearning started from.

@@ -9,6 +9,7 @@ import keras
 
 from tfunlearn import audit
 from tfunlearn.data import ForgetSplit
+from tfunlearn.experiments.files import images_of
 from tfunlearn.report import AuditReport
 from tfunlearn.report.files import write_atomically
 
@@ -27,6 +28,8 @@ def write_report(
 ) -> tuple[str, AuditReport]:
     """Measures models and writes report.txt, report.json and report.html.
 
+    Where the inputs are 8-bit images, the report holds those of the forget examples that it lists.
+
     Args:
         out: the folder.
         made: name to model, ``"original"`` among them.
@@ -42,7 +45,8 @@ def write_report(
     Raises:
         ValueError: as ``audit.compare``; nothing is written then.
     """
-    report = audit.compare(made, split, reference=references or None, **options)
+    shown = {"reference": references or None, "images": images_of(split)}
+    report = audit.compare(made, split, **shown, **options)
     hints = () if report.reference_count else (how_to_refer,)
     report = dataclasses.replace(report, notes=(*report.notes, *hints, *notes))
     text = str(report)

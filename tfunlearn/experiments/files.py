@@ -4,7 +4,7 @@ import hashlib
 import pathlib
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 
 import keras
@@ -157,6 +157,23 @@ def make_split(
     if classes is not None:
         return ForgetSplit.by_class(x, y, classes=classes, **roles)
     return ForgetSplit.by_index(x, y, forget=read_ids(forget), **roles)
+
+
+def images_of(split: ForgetSplit) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Returns a function from training ids to images, or None where the inputs are something else.
+
+    Inputs are taken for images where they are 8-bit whole numbers of shape ``(N, H, W)``,
+    ``(N, H, W, 1)`` or ``(N, H, W, 3)``. Of floats nothing is guessed: they may be normalised.
+
+    Args:
+        split: the data.
+    """
+    if split.is_stream:
+        return None
+    x = split.source("forget").x
+    if x.dtype != np.uint8 or x.ndim not in (3, 4) or (*x.shape, 1)[3] not in (1, 3):
+        return None
+    return lambda ids: x[ids]
 
 
 def read_ids(path: str | PathLike) -> np.ndarray:

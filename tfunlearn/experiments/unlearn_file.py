@@ -39,7 +39,9 @@ def unlearn_file(
 ) -> AuditReport:
     """Unlearns a saved model and writes the new one, with a report.
 
-    Each file is written under another name first, so that it is whole or not there.
+    Each file is written under another name first, so that it is whole or not there. Where the data
+    is 8-bit images and there are three references or more, the report shows those of the examples
+    that it lists.
 
     Args:
         model: the ``.keras`` file of the original.
