@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         models,
         probes,
         report,
+        repro,
         testing,
     )
     from tfunlearn.data import ForgetSplit
@@ -42,6 +43,7 @@ _NAMESPACES = (
     "models",
     "probes",
     "report",
+    "repro",
     "testing",
 )
 _NAMES = {"ForgetSplit": "tfunlearn.data", "unlearn": "tfunlearn.methods"}
@@ -60,6 +62,7 @@ __all__ = [
     "models",
     "probes",
     "report",
+    "repro",
     "testing",
     "unlearn",
 ]

@@ -15,11 +15,14 @@ from tfunlearn._version import __version__
 
 __all__ = ["environment"]
 
+_SWITCHES = ("TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS")  # they change the last bits
+
 
 def environment() -> dict[str, Any]:
     """Returns versions of Python and the packages, the backend, platform, processor, CPU count.
 
-    TensorFlow and scikit-learn are named only where they are loaded already.
+    TensorFlow and scikit-learn are named only where they are loaded already; GPUs where TensorFlow
+    is and sees any; switches of XLA and oneDNN where the environment sets them.
 
     Example:
         >>> environment()["keras"] == keras.__version__
@@ -36,7 +39,8 @@ def environment() -> dict[str, Any]:
         if module in sys.modules:
             found[name] = sys.modules[module].__version__
     machine = {"platform": platform.platform(), "processor": _processor()}
-    return {**found, **machine, "cpu_count": os.cpu_count()}
+    switches = {name: os.environ[name] for name in _SWITCHES if name in os.environ}
+    return {**found, **machine, "cpu_count": os.cpu_count(), **_gpus(), **switches}
 
 
 def _processor() -> str:
@@ -46,3 +50,14 @@ def _processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         return platform.processor()
+
+
+def _gpus() -> dict[str, str]:
+    """Returns the names of the GPUs that TensorFlow sees, if it is loaded and sees any."""
+    if "tensorflow" not in sys.modules:
+        return {}
+    config = sys.modules["tensorflow"].config
+    devices = config.list_physical_devices("GPU")
+    details = [config.experimental.get_device_details(device) for device in devices]
+    names = [found.get("device_name", "unknown") for found in details]
+    return {"gpu": ", ".join(names)} if names else {}

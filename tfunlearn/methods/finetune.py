@@ -51,6 +51,7 @@ def finetune(
     Reference: Warnecke et al., 2023, "Machine Unlearning of Features and Labels",
     arXiv 2108.11577; Golatkar et al., 2020, arXiv 1911.04933 (as a baseline).
     Deviation: by default optimizer and learning rate are the original's own, not 0.01 or 0.1.
+    Dropout masks of long trainings as in ``retrain``.
     """
     check(model, split, {"retain"}, seed=seed)
     recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=learning_rate)

@@ -9,6 +9,7 @@ weights are those of a plain ``fit`` on the same batches.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ import keras
 import numpy as np
 
 from tfunlearn.data.rows import SINGLE, Rows, rows_of
+from tfunlearn.training.xla import hashed_dropout, pays
 
 __all__ = ["fit_in_graph", "resident_rows"]
 
@@ -86,7 +88,8 @@ def fit_in_graph(
     steps = next(iter(rows.values())).steps
     piece = steps if verbose in (0, 2) else -(-steps // _PIECES)
     before = model.train_function
-    model.train_function, model.steps_per_execution = _steps_of(model, rows), piece
+    xla = pays(model, epochs * steps)
+    model.train_function, model.steps_per_execution = _steps_of(model, rows, xla), piece
     try:
         return model.fit(
             _orders(rows, piece),
@@ -113,12 +116,14 @@ class _Steps:
     Args:
         model: the compiled model; not kept alive.
         rows: part to rows, of the shapes and types that all calls have.
+        xla: compile the whole of it, not single steps.
     """
 
-    def __init__(self, model: keras.Model, rows: Parts) -> None:
+    def __init__(self, model: keras.Model, rows: Parts, xla: bool) -> None:
         import tensorflow as tf
 
-        self._model, self._jit, self._logs = weakref.ref(model), model.jit_compile, ()
+        self._model, self._xla, self._logs = weakref.ref(model), xla, ()
+        self._jit = model.jit_compile and not xla
         self.state = _state(model)
         arrays = {name: part.source.tensors() for name, part in rows.items()}
         self.arrays = arrays
@@ -126,7 +131,8 @@ class _Steps:
             lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), arrays
         )
         orders = {name: tf.TensorSpec((None, None), tf.int32) for name in rows}
-        self._run = tf.function(self._all, input_signature=[specs, orders], autograph=False)
+        options = {"autograph": False, "jit_compile": xla or None}
+        self._run = tf.function(self._all, input_signature=[specs, orders], **options)
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
         """Takes the steps of the next piece of an epoch; returns the metrics so far."""
@@ -159,23 +165,22 @@ class _Steps:
             return (number + 1,)
 
         count = tf.shape(next(iter(orders.values())))[0]
-        tf.while_loop(lambda number: number < count, step, (0,), parallel_iterations=1)
+        with hashed_dropout(model) if self._xla else contextlib.nullcontext():
+            tf.while_loop(lambda number: number < count, step, (0,), parallel_iterations=1)
         return {
             name: value for name, value in model.get_metrics_result().items() if name in self._logs
         }
 
 
-def _steps_of(model: keras.Model, rows: Parts) -> _Steps:
+def _steps_of(model: keras.Model, rows: Parts, xla: bool) -> _Steps:
     """Returns the training function of a model for such rows: the one that it has, or a new one."""
-    key = tuple(
-        (name, part.source.shape, part.source.dtype, part.source.y.dtype)
-        for name, part in rows.items()
-    )
+    shapes = [(n, p.source.shape, p.source.dtype, p.source.y.dtype) for n, p in rows.items()]
+    key = (xla, *shapes)
     made = _MADE.setdefault(model, {})
     steps = made.get(key)
     if steps is None or not _same(steps.state, _state(model)):
         _build(model, rows)
-        steps = made[key] = _Steps(model, rows)
+        steps = made[key] = _Steps(model, rows, xla)
     steps.arrays = {name: part.source.tensors() for name, part in rows.items()}
     return steps
 

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfunlearn.training.xla import note_jit
+
 Loss = str | keras.losses.Loss | Any
 
 
@@ -69,6 +71,7 @@ class Recipe:
             metrics=_fresh_metrics(self.metrics, model.name),
             jit_compile=jit_compile,
         )
+        note_jit(model, jit_compile)
 
 
 def optimizer_like(
