@@ -72,7 +72,8 @@ def test_weights_and_history_are_those_of_fit(split, optimizer, jit_compile):
     assert resident_rows(fast, retain(split), []) is not None
     history = training.fit(fast, retain(split), epochs=3)
     assert_same(plain, fast, 1e-5)
-    assert history.epoch == expected.epoch and set(history.history) == set(expected.history)
+    assert history.epoch == expected.epoch
+    assert set(history.history) == set(expected.history)
     for name, values in expected.history.items():
         np.testing.assert_allclose(history.history[name], values, atol=1e-5)
 
@@ -147,7 +148,8 @@ def test_callbacks_at_epochs(split):
     fast, found = run(
         lambda model, own: training.fit(model, retain(split), epochs=9, callbacks=own)
     )
-    assert found == expected and len(found) == 3
+    assert found == expected
+    assert len(found) == 3
     assert_same(plain, fast, 1e-5)
 
 
@@ -218,7 +220,8 @@ def test_what_is_left_to_fit(split):
 def test_the_model_is_left_as_keras_has_it(split):
     model = compiled(network())
     training.fit(model, retain(split), epochs=1)
-    assert model.train_function is None and model.steps_per_execution == 1
+    assert model.train_function is None
+    assert model.steps_per_execution == 1
     model.fit(*split.retain, epochs=1, batch_size=8, verbose=0)  # Keras' own, afterwards
 
 
@@ -239,7 +242,8 @@ def test_a_graph_is_traced_once(split):
     model.layers[0].trainable = True
     compiled(model)  # a fresh optimizer: an old graph would move the old one
     training.fit(model, retain(split), epochs=1)
-    assert Counting.calls > traced and int(model.optimizer.iterations) == 6
+    assert Counting.calls > traced
+    assert int(model.optimizer.iterations) == 6
 
 
 def test_models_are_not_kept_alive(split):
