@@ -20,6 +20,7 @@ ORDER = [
     {"probes"},
     {"report"},
     {"audit"},
+    {"repro"},
     {"testing"},
     {"experiments"},
     {"commands"},
