@@ -312,8 +312,18 @@ class NoOpGuard(keras.callbacks.Callback):
             raise RuntimeError(
                 f"training changed none of the {len(after)} weights of {self.model.name!r}. "
                 "Expected: at least one changed weight; check the learning rate, the trainable "
-                "flags, and that there is data."
+                f"flags, and that there is data.{self._on_overflow()}"
             )
+
+    def _on_overflow(self) -> str:
+        """Returns what else may be the matter in float16, where steps that overflow are skipped."""
+        if not isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
+            return ""
+        scale = float(keras.ops.convert_to_numpy(self.model.optimizer.dynamic_scale))
+        return (
+            " In float16 a step whose gradients overflow is skipped, and halves the scale of the "
+            f"loss, {scale:g} by now: train for more steps, or start from a lower initial_scale."
+        )
 
     def _values(self) -> list[np.ndarray]:
         """Returns the weights that only training moves."""

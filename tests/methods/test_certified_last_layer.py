@@ -295,6 +295,10 @@ def test_one_step_is_the_papers_and_may_cost_too_much(task):
         ([keras.layers.Flatten(), keras.layers.Softmax()], "Flatten"),
         ([keras.layers.Flatten(), dense(3, "sigmoid")], "sigmoid"),
         ([keras.layers.Flatten(), dense(3, "relu"), keras.layers.Softmax()], "more than"),
+        (
+            [keras.layers.Flatten(), dense(3), keras.layers.Activation("tanh"), dense(3, "relu")],
+            "relu",
+        ),
     ],
 )
 def test_other_heads_are_refused(layers, message):

@@ -38,6 +38,11 @@ class KeptGradients(keras.optimizers.Optimizer):
         """Keeps the gradient of one variable, summed over replicas."""
         self.assign(self._kept[self._get_variable_index(variable)], gradient)
 
+    def clear(self) -> None:
+        """Sets what is kept to zero; a step whose gradients overflow in float16 keeps none."""
+        for kept in self._kept:
+            kept.assign(ops.zeros_like(kept))
+
     def values(self) -> list[Any]:
         """Returns the last gradients, one for each trainable variable."""
         return [ops.convert_to_tensor(kept) for kept in self._kept]

@@ -9,6 +9,7 @@ from keras import ops
 
 from tfunlearn.gradients.autodiff import compiled, gradient, vectorize
 from tfunlearn.gradients.taps import covers, tapped
+from tfunlearn.models.precision import widened
 
 Loss = Callable[[Any, Any], Any]
 Step = Callable[..., list[Any]]
@@ -242,7 +243,7 @@ def _terms(
 ) -> Any:
     """Returns the loss of each example under the given weights, in inference mode."""
     outputs, _ = model.stateless_call(values, others, x, training=False)
-    terms = loss(y, outputs)
+    terms = loss(y, widened(outputs))
     if tuple(terms.shape) != (x.shape[0],):
         raise ValueError(
             "loss: expected one number per example. "

@@ -14,6 +14,7 @@ from tfunlearn.methods.bounds import check_level, stopping
 from tfunlearn.methods.cf_k import freeze_others, kernel_layers, last_layers
 from tfunlearn.methods.checks import check, check_count, check_positive
 from tfunlearn.methods.descent import Descent
+from tfunlearn.models.precision import widened
 
 
 def boundary_shrink(
@@ -133,7 +134,7 @@ def _neighbours(
 ) -> np.ndarray:
     """Returns the class of each example's neighbour across the boundary."""
     slopes = gradients.input_gradients(
-        lambda x: cross_entropy(y, original(x, training=False)), ops.convert_to_tensor(x)
+        lambda x: cross_entropy(y, widened(original(x, training=False))), ops.convert_to_tensor(x)
     )
     near = ops.clip(ops.convert_to_tensor(x) + epsilon * ops.sign(slopes), *bounds)
     scores = ops.convert_to_numpy(original(near, training=False)).astype("float64")

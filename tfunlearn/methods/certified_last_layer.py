@@ -265,12 +265,16 @@ def _reader(model: keras.Model, jit_compile: bool | str) -> keras.Model:
     for layer in (dense, *after):
         layer.call = lambda inputs, **others: inputs
     features = reader(batch, training=False)
-    scores = keras.ops.matmul(features, dense.kernel) + (dense.bias if dense.use_bias else 0.0)
+    kernel, bias = (
+        0.0 if weight is None else keras.ops.cast(weight, features.dtype)  # as the layer does
+        for weight in (dense.kernel, dense.bias)
+    )
+    scores = keras.ops.matmul(features, kernel) + bias
     for given in (scores, keras.ops.softmax(scores)):
         if np.allclose(*map(keras.ops.convert_to_numpy, (given, expected)), atol=1e-3):
             reader.compile(jit_compile=jit_compile)
             return reader
-    raise _no_head(f"a model that computes more than {dense.name!r} at its end")
+    raise _more(dense)
 
 
 def _head(model: keras.Model) -> list[keras.layers.Layer]:
@@ -279,6 +283,8 @@ def _head(model: keras.Model) -> list[keras.layers.Layer]:
     after: list[keras.layers.Layer] = []
     for layer in _from_the_end(model):
         if isinstance(layer, keras.layers.Dense):
+            if layer.activation not in (keras.activations.linear, keras.activations.softmax):
+                raise _more(layer)
             return [layer, *after]
         if not isinstance(layer, keras.layers.Softmax | keras.layers.Activation):
             raise _no_head(f"{type(layer).__name__} {layer.name!r}")
@@ -307,6 +313,11 @@ def _history(tensor: Any) -> Iterator[keras.layers.Layer]:
             return
         yield layer
         tensor = layer.input
+
+
+def _more(dense: keras.layers.Dense) -> ValueError:
+    """Returns the error of a model that does more to its head's scores than a softmax."""
+    return _no_head(f"a model that computes more than {dense.name!r} at its end")
 
 
 def _no_head(received: str) -> ValueError:

@@ -12,6 +12,7 @@ from tfunlearn.methods.bounds import check_level, stopping
 from tfunlearn.methods.cf_k import freeze_others, last_layers
 from tfunlearn.methods.checks import check
 from tfunlearn.methods.unlearner import Unlearner
+from tfunlearn.models.precision import widened
 
 
 class MUMis(Unlearner):
@@ -84,7 +85,7 @@ class MUMis(Unlearner):
         """
 
         def score(x: Any) -> Any:
-            return ops.sum(self.student(x, training=False) * weights, axis=-1)
+            return ops.sum(widened(self.student(x, training=False)) * weights, axis=-1)
 
         slopes = gradients.input_gradients(score, x)
         return ops.sum(ops.square(slopes), axis=tuple(range(1, len(slopes.shape))))
@@ -152,7 +153,9 @@ def mu_mis(
     Deviation: by default the last layer alone trains, since small convolutional networks lost what
     was to stay before they forgot when all of them did (``k=None``), and all other classes count,
     by random signs, rather than one drawn at random (``others="one"``; the same for a batch). The
-    stop is by forget accuracy. Batch normalisation is frozen.
+    stop is by forget accuracy. Batch normalisation is frozen. In mixed float16 the default
+    optimizer's loss scale starts at 1 rather than at Keras' 32,768, at which the gradient of a
+    gradient overflows for many steps.
     """
     check(model, split, {"forget"}, seed=seed)
     training.check_rate(learning_rate)
@@ -166,6 +169,8 @@ def mu_mis(
     if optimizer is None:
         rate = 0.5 / _mean_sensitivity(calm, still) if learning_rate is None else learning_rate
         optimizer, learning_rate = keras.optimizers.SGD(rate), None
+        if student.dtype_policy.name == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1.0)
     optimizer = training.optimizer_like(model, optimizer=optimizer, learning_rate=learning_rate)
     calm.compile(optimizer, jit_compile=jit_compile)
     rules = stopping(stop_accuracy, split, calm, still, models.num_classes(model))
@@ -178,7 +183,7 @@ def _mean_sensitivity(calm: MUMis, stream: Any) -> float:
     total, count = 0.0, 0
     for x, y in training.iterate(stream):
         inputs = ops.convert_to_tensor(x["forget"])
-        true = true_class(y["forget"], calm.student(inputs[:1], training=False))
+        true = true_class(y["forget"], widened(calm.student(inputs[:1], training=False)))
         total += float(ops.sum(calm.sensitivity(inputs, true)))
         count += len(inputs)
     if not total > 0:

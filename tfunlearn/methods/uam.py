@@ -72,7 +72,8 @@ def uam(
     check_not_negative(rho=rho)
     student = models.logits_model(model, seed=seed)
     looking, descent = (Descent(student, frozen_statistics) for _ in range(2))
-    looking.compile(KeptGradients(), jit_compile=jit_compile)
+    kept = KeptGradients()
+    looking.compile(kept, jit_compile=jit_compile)
     if anneal:
         learning_rate = constant_rate(model, optimizer, learning_rate)
     optimizer = training.optimizer_like(model, optimizer=optimizer, learning_rate=learning_rate)
@@ -87,7 +88,7 @@ def uam(
         share = next(shares)
         if anneal:
             descent.optimizer.learning_rate = share * rate
-        return _step(looking, descent, share * rho, x, y)
+        return _step(looking, kept, descent, share * rho, x, y)
 
     training.fit_steps(descent, step, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)
     return training.finish(training.adopt(model, student, seed=seed), model)
@@ -100,13 +101,19 @@ def _cosine(steps: int, anneal: bool) -> Iterator[float]:
 
 
 def _step(
-    looking: Descent, descent: Descent, rho: float, x: dict[str, Any], y: dict[str, Any]
+    looking: Descent,
+    kept: KeptGradients,
+    descent: Descent,
+    rho: float,
+    x: dict[str, Any],
+    y: dict[str, Any],
 ) -> dict[str, float]:
     """Goes up the forget loss, takes a retain step there, and takes that step from below."""
     weights = descent.trainable_variables
     start = [keras.ops.copy(weight) for weight in weights]
+    kept.clear()
     logs = _train(looking, "forget", x, y)
-    slopes = looking.optimizer.values()
+    slopes = kept.values()
     length = max(norm(slopes), 1e-12)
     for weight, slope in zip(weights, slopes, strict=True):
         weight.assign_add(rho / length * slope)

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from tfunlearn.models.precision import widened
+
 ROLES = ("forget", "retain", "validation")
 
 
@@ -15,6 +17,9 @@ class Unlearner(keras.Model):
     named=True)`` for one role alone; one unlearner takes both. Only the student is trained.
     Batches of ``retain`` and ``validation`` pass in training mode, those of ``forget`` in
     inference mode, so that what is to be forgotten moves no batch statistics.
+
+    Under mixed precision logits reach the terms in float32, the student's and the teachers', and
+    the unlearner has the student's policy, so that Keras scales the loss of a float16 student.
 
     Args:
         student: the model to train, in place; it gives logits (see ``models.logits_model``).
@@ -53,7 +58,7 @@ class Unlearner(keras.Model):
         *,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, dtype=student.dtype_policy)
         self.student = student
         self._teachers = dict(teachers or {})
         for teacher in self._teachers.values():
@@ -69,13 +74,13 @@ class Unlearner(keras.Model):
         Args:
             x: inputs by role, of the roles that the batch holds.
             y: integer labels by role.
-            logits: the student's logits by role.
+            logits: the student's logits by role, in float32 at least.
         """
         raise NotImplementedError(f"{type(self).__name__} does not write terms(x, y, logits).")
 
     def teach(self, name: str, x: Any) -> Any:
         """Returns a teacher's logits, without gradient and in inference mode."""
-        return keras.ops.stop_gradient(self._teachers[name](x, training=False))
+        return keras.ops.stop_gradient(widened(self._teachers[name](x, training=False)))
 
     def call(self, x: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Returns the student's logits by role."""
@@ -85,7 +90,7 @@ class Unlearner(keras.Model):
                 f"Expected: a dict with some of {ROLES}. Received: {x!r}."
             )
         return {
-            role: self.student(part, training=bool(training) and role != "forget")
+            role: widened(self.student(part, training=bool(training) and role != "forget"))
             for role, part in x.items()
         }
 

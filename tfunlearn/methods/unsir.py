@@ -12,6 +12,7 @@ from tfunlearn.data import ForgetSplit, batches, pairs
 from tfunlearn.losses import cross_entropy
 from tfunlearn.methods.checks import check, check_count, check_fraction
 from tfunlearn.methods.descent import Descent
+from tfunlearn.models.precision import widened
 
 
 class ImpairRepair(Descent):
@@ -155,7 +156,7 @@ def error_maximising_noise(
 
     def score(x: Any) -> Any:
         norms = ops.sum(ops.square(x), axis=tuple(range(1, len(shape))))
-        loss = cross_entropy(labels, student(x, training=False))
+        loss = cross_entropy(labels, widened(student(x, training=False)))
         return (penalty * norms - ops.cast(loss, norms.dtype)) / shape[0]
 
     first, second = np.zeros_like(noise), np.zeros_like(noise)

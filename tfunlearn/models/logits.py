@@ -7,6 +7,8 @@ import numpy as np
 
 from tfunlearn.models.copying import copy, example_batch, input_structure, require_built
 
+_OFF = 1e-2  # how far the sum of a row of probabilities is from 1 at most: bfloat16 needs that
+
 
 def logits_model(model: keras.Model, *, seed: int | None = None) -> keras.Model:
     """Returns an uncompiled copy of a classifier that gives logits in place of probabilities.
@@ -136,7 +138,7 @@ def _checked(twin: keras.Model, model: keras.Model) -> keras.Model:
 
 def _probabilities(scores: np.ndarray) -> bool:
     """Tells whether every row of scores could be probabilities."""
-    return bool((scores >= 0).all() and np.allclose(scores.sum(-1), 1, atol=1e-3))
+    return bool((scores >= 0).all() and np.allclose(scores.sum(-1), 1, atol=_OFF))
 
 
 def _last_layer(model: keras.Model) -> tuple[keras.Model, keras.layers.Layer]:

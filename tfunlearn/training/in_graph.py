@@ -200,7 +200,8 @@ def _build(model: keras.Model, rows: Parts) -> None:
 
     Random numbers that this draws are given back.
     """
-    model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:  # twice would give that of mixed precision its variables twice
+        model.optimizer.build(model.trainable_variables)
     states = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     some = {name: part.ids[:2] for name, part in rows.items()}
     batch = {

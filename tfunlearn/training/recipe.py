@@ -1,5 +1,6 @@
 """What a model is trained with: taken from the original, where it is not given."""
 
+import copy
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -202,7 +203,7 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 def _fresh_optimizer(config: dict[str, Any], no_decay: str | None) -> keras.optimizers.Optimizer:
     """Makes an optimizer from its config."""
-    optimizer = keras.optimizers.deserialize(config)
+    optimizer = keras.optimizers.deserialize(copy.deepcopy(config))  # some take it to pieces
     if no_decay:
         optimizer.exclude_from_weight_decay(var_names=[no_decay])
     return optimizer
