@@ -9,6 +9,7 @@ from tfunlearn.data import ForgetSplit
 from tfunlearn.models import iter_layers, num_classes
 from tfunlearn.models.copying import require_built
 from tfunlearn.seeds import check_seed
+from tfunlearn.training.workers import check_workers
 
 
 def check(
@@ -32,8 +33,8 @@ def check(
         TypeError: if one of the two is of another type.
         ValueError: if the seed is negative, the model is not built, a role is missing or not
             finite, a part of a class is to be forgotten where whole classes are expected, inputs
-            have another shape, labels are beyond the model's classes, or raw pixels
-            meet a model without preprocessing.
+            have another shape, labels are beyond the model's classes, raw pixels meet a model
+            without preprocessing, or there are other workers (see ``training.check_workers``).
     """
     check_seed(seed)
     require_built(model)
@@ -56,7 +57,11 @@ def check(
 
 
 def check_inputs(model: keras.Model, split: ForgetSplit) -> None:
-    """Raises if inputs do not fit, or are pixels where the model takes normalised numbers."""
+    """Raises if inputs do not fit, or are pixels where the model takes normalised numbers.
+
+    Or if there are other workers, which no method and no audit can use.
+    """
+    check_workers(model)
     shape = model.input_shape[1:] if getattr(model, "inputs", None) else None
     if isinstance(shape, tuple) and not _fits(shape, split.input_shape):
         raise ValueError(

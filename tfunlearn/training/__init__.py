@@ -3,12 +3,14 @@
 from tfunlearn.training.fitting import check_epochs, fit, fit_passes, fit_steps, iterate
 from tfunlearn.training.recipe import Recipe, check_rate, optimizer_like
 from tfunlearn.training.result import adopt, finish
+from tfunlearn.training.workers import check_workers
 
 __all__ = [
     "Recipe",
     "adopt",
     "check_epochs",
     "check_rate",
+    "check_workers",
     "finish",
     "fit",
     "fit_passes",

@@ -9,6 +9,7 @@ import numpy as np
 from tfunlearn.callbacks import NoOpGuard
 from tfunlearn.data.sources import looks
 from tfunlearn.training.in_graph import fit_in_graph, resident_rows
+from tfunlearn.training.workers import check_workers
 
 Logs = dict[str, float]
 
@@ -34,10 +35,12 @@ def fit(
         The history of the fit.
 
     Raises:
-        ValueError: if ``epochs`` is not a whole number of at least 1.
+        ValueError: if ``epochs`` is not a whole number of at least 1, or there are other workers
+            (see ``check_workers``).
         RuntimeError: if no weight changed, or a weight is no longer finite.
     """
     check_epochs(epochs)
+    check_workers(model)
     history = _fit(model, batches, int(epochs), [*callbacks, NoOpGuard()], verbose)
     _require_finite(model)
     return history
@@ -69,7 +72,8 @@ def fit_passes(
         The history over the epochs.
 
     Raises:
-        ValueError: if ``epochs`` is not a whole number of at least 1.
+        ValueError: if ``epochs`` is not a whole number of at least 1, or there are other workers
+            (see ``check_workers``).
         RuntimeError: if no weight changed, or a weight is no longer finite.
     """
 
@@ -111,7 +115,8 @@ def fit_steps(
         The history over the epochs; logs are means over the steps that gave them.
 
     Raises:
-        ValueError: if ``epochs`` is not a whole number of at least 1.
+        ValueError: if ``epochs`` is not a whole number of at least 1, or there are other workers
+            (see ``check_workers``).
         RuntimeError: if no weight changed, or a weight is no longer finite.
     """
 
@@ -168,6 +173,7 @@ def _epochs(
 ) -> keras.callbacks.History:
     """Runs epochs and drives the callbacks around them."""
     check_epochs(epochs)
+    check_workers(model)
     history = keras.callbacks.History()
     watchers = keras.callbacks.CallbackList(
         [history, *callbacks, NoOpGuard()], model=model, epochs=int(epochs), verbose=0
