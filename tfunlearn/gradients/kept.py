@@ -41,7 +41,7 @@ class KeptGradients(keras.optimizers.Optimizer):
     def clear(self) -> None:
         """Sets what is kept to zero; a step whose gradients overflow in float16 keeps none."""
         for kept in self._kept:
-            kept.assign(ops.zeros_like(kept))
+            kept.assign(ops.zeros(kept.shape, kept.dtype))
 
     def values(self) -> list[Any]:
         """Returns the last gradients, one for each trainable variable."""
