@@ -20,7 +20,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TASKS = ("random", "mislabelled")
-METHODS = ("finetune", "neggrad_plus", "scrub", "salun", "msg")
+METHODS = ("finetune", "msg", "prmq", "sfr_on", "scrub")
 BANK_SEED = 1  # the original's is 0
 COST = (64, 10_000, 10)  # models, examples, classes
 
