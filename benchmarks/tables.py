@@ -132,8 +132,7 @@ def compare_table(dataset, found):
         rows = [compare_row(result, key) for result in found.values()]
         gaps = [f"{row['gap']['mean']:.4f}" if row["gap"] else "" for row in rows]
         lines.append(f"| *{label}* | {' | '.join(gaps)} |")
-    notes = [note for task, result in found.items() for note in compare_notes(task, result)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes)])
+    return "\n".join([*lines, "", *(f"- {note}" for note in compare_notes(found))])
 
 
 def _counts(found):
@@ -170,12 +169,31 @@ def compare_row(result, name):
     return next(row for row in result["rows"] if row["name"] == name)
 
 
-def compare_notes(task, result):
-    """Returns the closest method of a task within the budget, and why some rows are bad."""
+def compare_notes(found):
+    """Returns why some rows are bad, and the closest method of each task within the budget.
+
+    What is to be said on every task is said once.
+    """
+    notes = {task: task_notes(result) for task, result in found.items()}
+    first = next(iter(notes.values()))
+    everywhere = [note for note in first if all(note in own for own in notes.values())]
+    said = everywhere if len(notes) > 1 else []
+    return [
+        *said,
+        *(
+            f"{task.replace('_', ' ')}: {note}"
+            for task, own in notes.items()
+            for note in own
+            if note not in said
+        ),
+    ]
+
+
+def task_notes(result):
+    """Returns what is to be said on one task."""
     from tfunlearn.experiments.compare_page import notes
 
-    seeds = len(result["seeds"])
-    found = []
+    seeds, found = len(result["seeds"]), []
     for note in notes(result):
         if note.startswith("Closest"):
             inside = compare_row(result, result["closest"])["in_range"]
@@ -183,7 +201,7 @@ def compare_notes(task, result):
                 note += f" Within the range of the references in {inside} of {seeds} seeds."
         elif note.startswith("Not made for"):
             continue
-        found.append(f"{task.replace('_', ' ')}: {note}")
+        found.append(note)
     return found
 
 

@@ -508,4 +508,4 @@ def test_notes_where_doing_nothing_has_no_gap():
 def test_notes_name_what_does_not_help():
     result = {**figures({0: make_report(TWO, far=(0.1, 0.95, 0.5, 0.5, 9.0))}), "references": 2}
     notes = compare_page.notes({**result, "unfit": []})
-    assert notes == ["far is no closer to the references than doing nothing."]
+    assert notes == ["No closer to the references than doing nothing: far."]

@@ -74,8 +74,8 @@ def notes(result: Mapping[str, Any]) -> list[str]:
                 f"{row['name']} collapsed under {_listed(row['collapsed'])}: its retain accuracy "
                 "is more than 10 points below the original's."
             )
-        elif row["method"] and row["gap_closed"] is not None and row["gap_closed"] <= 0:
-            found.append(f"{row['name']} is no closer to the references than doing nothing.")
+    if far := [row["name"] for row in result["rows"] if _closes_nothing(row)]:
+        found.append(f"No closer to the references than doing nothing: {', '.join(far)}.")
     if result["unfit"]:
         found.append(f"Not made for this task: {', '.join(result['unfit'])}.")
     nothing = next(row for row in result["rows"] if row["name"] == DO_NOTHING)
@@ -181,6 +181,12 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
         return f"{line[0].ljust(widths[0])}  {text}"
     cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
     return "  ".join([line[0].ljust(widths[0]), *cells]).rstrip()
+
+
+def _closes_nothing(row: Mapping[str, Any]) -> bool:
+    """Tells whether a method that did not collapse comes no closer than doing nothing."""
+    closed = row["gap_closed"]
+    return bool(row["method"] and not row["collapsed"] and closed is not None and closed <= 0)
 
 
 def _reasons(row: Mapping[str, Any]) -> dict[str, list[str]]:
