@@ -105,6 +105,8 @@ STRANGE = {
     "more behind it": (WHOLE + b"<script>", "unpack|check sum"),
     "one bit of the pixels": (WHOLE[:45] + bytes([WHOLE[45] ^ 1]) + WHOLE[46:], "check sum"),
     "text in it": (file(more=chunk(b"tEXt", b"a\0b")), "other chunks"),
+    "text behind the end": (WHOLE + chunk(b"tEXt", b"a\0b"), "other chunks"),
+    "a signature alone": (png.SIGNATURE, "other chunks"),
     "an end with content": (file(end=b"x"), "other chunks"),
     "no pixels": (png.SIGNATURE + chunk(b"IEND", b""), "other chunks"),
     "16 bits": (file((2, 2, 16, 0, 0, 0, 0), bytes(10)), "another kind"),

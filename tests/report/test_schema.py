@@ -168,6 +168,16 @@ def test_another_image_fits_neither(pictured, shipped, tmp_path, image):
     assert "must be" in str(caught.value)
 
 
+@pytest.mark.parametrize(("before", "after"), [('"><script>', ""), ("", '" onload="x')])
+def test_no_text_around_an_image_fits(pictured, shipped, tmp_path, before, after):
+    data = saved(pictured, tmp_path)
+    example = data["evidence"]["original"]["worst"][0]
+    example["image"] = f"{before}{example['image']}{after}"
+    assert not Draft202012Validator(shipped).is_valid(data)
+    with pytest.raises(ValueError, match=r"worst\[0\]: image must be a small PNG file"):
+        schema.loads(json.dumps(data))
+
+
 def test_what_only_begins_like_an_image_does_not_load(pictured, tmp_path):
     data = saved(pictured, tmp_path)
     whole = data["evidence"]["original"]["worst"][0]["image"]
