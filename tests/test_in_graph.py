@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tfunlearn import data, losses, methods, models, training
+from tfunlearn.training import in_graph
 from tfunlearn.training.in_graph import resident_rows
 
 pytestmark = pytest.mark.skipif(
@@ -253,6 +254,13 @@ def test_models_are_not_kept_alive(split):
     del model
     gc.collect()
     assert gone() is None
+
+
+def test_the_data_is_not_kept_alive(split):
+    model = compiled(network())
+    training.fit(model, retain(split), epochs=1)
+    assert in_graph._MADE[model]
+    assert not any(made.arrays for made in in_graph._MADE[model].values())
 
 
 def test_the_zoo_learns_there(split):

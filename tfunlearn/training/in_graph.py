@@ -89,7 +89,8 @@ def fit_in_graph(
     piece = steps if verbose in (0, 2) else -(-steps // _PIECES)
     before = model.train_function
     xla = pays(model, epochs * steps)
-    model.train_function, model.steps_per_execution = _steps_of(model, rows, xla), piece
+    function = _steps_of(model, rows, xla)
+    model.train_function, model.steps_per_execution = function, piece
     try:
         return model.fit(
             _orders(rows, piece),
@@ -100,6 +101,7 @@ def fit_in_graph(
         )
     finally:
         model.train_function, model.steps_per_execution = before, 1
+        function.arrays = {}  # a graph is kept with its model, the data is not
 
 
 class _SingleSteps(keras.callbacks.Callback):
