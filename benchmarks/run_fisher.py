@@ -1,0 +1,140 @@
+"""Times the exact diagonal Fisher, a square for each example, against a loop with batches of one.
+
+Writes results/fisher.json. The loop is what the definition says: for each example a GradientTape,
+in a compiled step, and the squares added up. tfunlearn's is `gradients.gradient_sum`, which the
+dampening methods use. Both make their step anew in each round. The difference is taken to a third
+sum of the same squares, made in float64 and not timed.
+
+    python benchmarks/run_fisher.py
+"""
+
+import time
+
+import rounds
+
+CNN = {"filters": 24, "strides": 2, "dense": 128}
+BATCH_SIZE = 128
+FLOOR = 1e-6  # of a weight's largest sum, below which entries are not compared
+SMALLER = ("examples",)
+
+
+def main(argv=None) -> None:
+    """Times both and writes the result."""
+    parser = rounds.parser(__doc__, "fisher")
+    parser.add_argument("--examples", type=int, default=2000)
+    parser.add_argument("--dense", default="mnist", help="data set of the dense network")
+    parser.add_argument("--cnn", default="cifar10", help="data set of the convolutional one")
+    parser.add_argument("--data-dir")
+    args = rounds.read(parser, argv, SMALLER)
+
+    from tfunlearn.experiments import startup
+
+    startup.start()
+    found = {name: compared(args, name) for name in ("dense", "cnn")}
+    rounds.write("fisher", args, {"networks": found})
+
+
+def compared(args, kind):
+    """Returns the seconds of both on one network, their ratio and the differences."""
+    model, x, y = network(args, kind)
+    seconds, sums = {"loop": [], "tfunlearn": []}, {}
+    for number in range(args.rounds):
+        for name, function in (("loop", loop), ("tfunlearn", tfunlearn)):
+            start = time.perf_counter()
+            sums[name] = function(model, x, y)
+            seconds[name].append(time.perf_counter() - start)
+        print(kind, number, {name: round(own[-1], 3) for name, own in seconds.items()}, flush=True)
+    exact = in_float64(model, x, y)
+    times = [[{"seconds": one} for one in seconds[name]] for name in ("loop", "tfunlearn")]
+    return {
+        "parameters": int(sum(part.size for part in exact)),
+        "seconds": {name: rounds.summary(own) for name, own in seconds.items()},
+        "ratio": rounds.ratio(*times, "seconds"),
+        "largest_relative_difference": {name: difference(own, exact) for name, own in sums.items()},
+    }
+
+
+def network(args, kind):
+    """Returns an untrained network and the first examples of its data set."""
+    from tfunlearn import models
+    from tfunlearn.data import Normalizer, datasets
+
+    name = getattr(args, kind)
+    (x, y), _ = datasets.load(name, args.data_dir)
+    x, y = Normalizer.named(name)(x[: args.examples]), y[: args.examples]
+    if kind == "dense":
+        x = x.reshape(len(x), -1)
+        return models.mnist_dense(x.shape[1], seed=0), x, y
+    x = x if x.ndim == 4 else x[..., None]
+    return models.small_cnn(x.shape[1:], seed=0, **CNN), x, y
+
+
+def tape_step(model):
+    """Returns a compiled function of one example: the gradients of its cross-entropy."""
+    import tensorflow as tf
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(y, model(x, training=False))
+        return tape.gradient(loss, model.trainable_variables)
+
+    return step
+
+
+def loop(model, x, y):
+    """Returns the sums of squares by a loop over batches of one."""
+    import tensorflow as tf
+
+    gradients = tape_step(model)
+    sums = [tf.Variable(tf.zeros_like(weight)) for weight in model.trainable_variables]
+
+    @tf.function
+    def step(x, y):
+        for total, part in zip(sums, gradients(x, y), strict=True):
+            total.assign_add(tf.square(part))
+
+    for row in tf.data.Dataset.from_tensor_slices((x, y)).batch(1):
+        step(*row)
+    return [total.numpy() for total in sums]
+
+
+def tfunlearn(model, x, y):
+    """Returns the sums of squares by `gradients.gradient_sum`."""
+    from tfunlearn import gradients, losses
+
+    batches = [
+        (x[start : start + BATCH_SIZE], y[start : start + BATCH_SIZE])
+        for start in range(0, len(y), BATCH_SIZE)
+    ]
+    found, _ = gradients.gradient_sum(
+        model, batches, losses.cross_entropy, of="square", per="example"
+    )
+    return found
+
+
+def in_float64(model, x, y):
+    """Returns the sums of squares of the same single gradients, added in float64."""
+    import numpy as np
+
+    step = tape_step(model)
+    sums = [np.zeros(weight.shape) for weight in model.trainable_variables]
+    for place in range(len(y)):
+        for total, part in zip(sums, step(x[place : place + 1], y[place : place + 1]), strict=True):
+            total += np.square(part.numpy().astype("float64"))
+    return sums
+
+
+def difference(found, exact):
+    """Returns the largest relative difference of entries that are not next to nothing."""
+    largest = 0.0
+    for own, other in zip(found, exact, strict=True):
+        counts = other > FLOOR * other.max()
+        if counts.any():
+            gaps = abs(own[counts] - other[counts]) / other[counts]
+            largest = max(largest, float(gaps.max()))
+    return largest
+
+
+if __name__ == "__main__":
+    main()

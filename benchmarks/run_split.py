@@ -1,0 +1,171 @@
+"""Times a forget/retain split of a tf.data pipeline and its passes: tfunlearn, and Keras' own way.
+
+Writes results/split.json. The images are records in a file, read by a pipeline of batches, as data
+that is too large for memory is. Keras users call `keras.utils.split_dataset(ds.unbatch(), ...)`,
+which collects all examples; tfunlearn's `ForgetSplit.from_dataset` keeps a label and a flag of
+each, and reads the file again at each pass. So the second pass is timed as well, and each way has
+its peak of resident memory, above what the process held before, at each size.
+
+    python benchmarks/run_split.py
+"""
+
+import json
+import pathlib
+import resource
+import time
+
+import rounds
+
+FRACTION, BATCH_SIZE = 0.1, 128
+SMALLER = ()
+
+
+def main(argv=None) -> None:
+    """Times both and writes the result, or one of them in a process of its own."""
+    parser = rounds.parser(__doc__, "split")
+    rounds.add_contestants(parser, list(CONTESTANTS))
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 50_000])
+    parser.add_argument("--data-dir")
+    args = rounds.read(parser, argv, SMALLER)
+    if args.contestant:
+        print(json.dumps(CONTESTANTS[args.contestant](args)))
+        return
+    if args.sizes != parser.get_default("sizes") and args.out == parser.get_default("out"):
+        parser.error("--sizes: --out FILE is wanted too: no committed result")
+    sizes = args.sizes
+    found = {size: of_size(args, size) for size in sizes}
+    args.sizes = sizes
+    rounds.write(
+        "split",
+        args,
+        {
+            "sizes": {
+                str(size): {name: rounds.summaries(own) for name, own in both.items()}
+                for size, both in found.items()
+            },
+            "ratio": {str(size): ratios(both) for size, both in found.items()},
+        },
+    )
+
+
+def of_size(args, size):
+    """Returns what the contestants find on so many images."""
+    args.sizes = [size]
+    return rounds.alternate(__file__, CONTESTANTS, args, lambda folder: prepare(args, folder))
+
+
+def ratios(both):
+    """Returns Keras' figures over tfunlearn's, inside each round."""
+    if len(both) < len(CONTESTANTS):
+        return {}
+    keys = ("split_seconds", "first_pass_seconds", "second_pass_seconds")
+    keys += ("split_and_first_pass_seconds", "peak_mib")
+    return {key: rounds.ratio(both["keras"], both["tfunlearn"], key) for key in keys}
+
+
+def prepare(args, folder) -> None:
+    """Writes the images as records of one label byte and the image's bytes."""
+    import numpy as np
+
+    from tfunlearn.data import datasets
+
+    (x, y), _ = datasets.load(args.dataset, args.data_dir)
+    count = args.sizes[0]
+    if count > len(y):
+        raise SystemExit(f"--sizes: {args.dataset} has {len(y)} images. Received: {count}.")
+    rows = np.concatenate([y[:count, None].astype("uint8"), x[:count].reshape(count, -1)], axis=1)
+    rows.tofile(folder / "records.bin")
+    (folder / "shape.json").write_text(json.dumps(x.shape[1:]))
+
+
+def pipeline(args):
+    """Returns the images as batches of a pipeline that reads the file, from -1 to 1."""
+    import tensorflow as tf
+
+    folder = pathlib.Path(args.folder)
+    shape = json.loads((folder / "shape.json").read_text())
+    length = 1
+    for size in shape:
+        length *= size
+
+    def decode(record):
+        values = tf.io.decode_raw(record, tf.uint8)
+        image = tf.reshape(values[1:], shape)
+        return tf.cast(image, tf.float32) / 127.5 - 1, tf.cast(values[0], tf.int64)
+
+    records = tf.data.FixedLengthRecordDataset(str(folder / "records.bin"), 1 + length)
+    return records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_SIZE)
+
+
+def timed(args, make):
+    """Returns the seconds of the split and of two passes over retain, and the peak of memory.
+
+    Args:
+        args: the arguments.
+        make: function of the batches that splits, and returns the shuffled batches of retain.
+    """
+    from tfunlearn.experiments import startup
+
+    startup.start()
+    batches = pipeline(args)
+    for _ in batches.take(1):
+        before = peak_mib()
+    figures, start = {}, time.perf_counter()
+    retain = make(batches)
+    figures["split_seconds"] = time.perf_counter() - start
+    for name in ("first", "second"):
+        start = time.perf_counter()
+        seen = sum(int(y.shape[0]) for _, y in retain)
+        figures[f"{name}_pass_seconds"] = time.perf_counter() - start
+    whole = figures["split_seconds"] + figures["first_pass_seconds"]
+    memory = {"before_mib": before, "peak_mib": peak_mib() - before}
+    return {**figures, "split_and_first_pass_seconds": whole, "retain": seen, **memory}
+
+
+def peak_mib():
+    """Returns the most memory that this process has held so far."""
+    status = pathlib.Path("/proc/self/status")
+    if status.is_file():  # what the system counts for getrusage includes the parent's
+        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def plain_keras(args):
+    """`keras.utils.split_dataset` on single examples, a random tenth to forget."""
+
+    def make(batches):
+        import keras
+
+        _, retain = keras.utils.split_dataset(
+            batches.unbatch(), left_size=FRACTION, shuffle=True, seed=args.seed
+        )
+        return retain.shuffle(1024).batch(BATCH_SIZE).prefetch(2)
+
+    return timed(args, make)
+
+
+def tfunlearn(args):
+    """`ForgetSplit.from_dataset` on single examples, a random tenth to forget."""
+
+    def make(batches):
+        import numpy as np
+
+        from tfunlearn import ForgetSplit
+
+        count = args.sizes[0]
+        numbers = np.random.default_rng(args.seed)
+        forget = np.sort(numbers.permutation(count)[: round(FRACTION * count)])
+        examples = batches.unbatch()
+        split = ForgetSplit.from_dataset(examples, forget=forget, test=examples.take(1))
+        return split.dataset("retain", batch_size=BATCH_SIZE, shuffle=True, seed=args.seed)
+
+    return timed(args, make)
+
+
+CONTESTANTS = {"keras": plain_keras, "tfunlearn": tfunlearn}
+
+
+if __name__ == "__main__":
+    main()
