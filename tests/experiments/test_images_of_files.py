@@ -40,14 +40,16 @@ def test_bytes_of_an_image_shape_are_images(shape):
     ],
 )
 def test_nothing_else_is_guessed_to_be_one(shape, dtype):
-    assert images_of(split_of(np.zeros((COUNT, *shape), dtype))) is None
+    with pytest.raises(ValueError, match=f"no 8-bit images.*Received: {dtype} of shape"):
+        images_of(split_of(np.zeros((COUNT, *shape), dtype)))
 
 
 def test_a_stream_is_not_looked_at():
     tf = pytest.importorskip("tensorflow")
     x, y = np.zeros((COUNT, 5, 6), "uint8"), np.arange(COUNT) % 2
     stream = tf.data.Dataset.from_tensor_slices((x, y))
-    assert images_of(ForgetSplit.from_dataset(stream, forget=FORGET, test=(x, y))) is None
+    with pytest.raises(ValueError, match="Received: a stream"):
+        images_of(ForgetSplit.from_dataset(stream, forget=FORGET, test=(x, y)))
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +76,33 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["uint8", "float32"])
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_commands_show_images_of_bytes_alone(folder, tmp_path, monkeypatch, command, kind):
-    monkeypatch.chdir(folder)
+def call(command, tmp_path, *more, kind="uint8"):
     beside = [part for name in AGAIN for part in ("--reference", f"{name}.keras")]
     data = ["--data", f"{kind}.npz", "--forget", "ids.txt", "--out", str(tmp_path)]
-    assert cli.main([command, *COMMANDS[command], *data, *beside]) == 0
+    return cli.main([command, *COMMANDS[command], *data, *beside, *more])
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_show_images_if_asked(folder, tmp_path, monkeypatch, command, asked):
+    """Not of themselves: a report on a deletion would hold what was to be deleted."""
+    monkeypatch.chdir(folder)
+    assert call(command, tmp_path, *["--images"] * asked) == 0
     report = AuditReport.load(tmp_path / "report.json")
-    x = np.load(f"{kind}.npz")["x_train"]
+    x = np.load("uint8.npz")["x_train"]
     assert len(report.evidence) == 2
     for own in report.evidence.values():
         assert sorted(example.id for example in own.worst) == list(FORGET)
         for example in own.worst:
-            assert example.image == (thumbnail(x[example.id]) if kind == "uint8" else None)
-    page = (tmp_path / "report.html").read_text()
-    assert page.count("<img ") == (12 if kind == "uint8" else 0)
+            assert example.image == (thumbnail(x[example.id]) if asked else None)
+    assert (tmp_path / "report.html").read_text().count("<img ") == 12 * asked
+    if command == "audit":
+        assert ("--images" in report.command) == asked
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_images_of_floats_are_refused(folder, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(folder)
+    assert call(command, tmp_path, "--images", kind="float32") != 0
+    assert "the inputs are no 8-bit images" in capsys.readouterr().err
+    assert not (tmp_path / "report.json").exists()

@@ -3,7 +3,7 @@
 import argparse
 
 from tfunlearn.commands.arguments import file, folder, natural, share
-from tfunlearn.commands.options import BANK, add_data, add_recipe, add_references
+from tfunlearn.commands.options import BANK, add_data, add_images, add_recipe, add_references
 from tfunlearn.commands.recorded import recorded
 
 _WHAT = ("data", "forget", "classes")
@@ -65,6 +65,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         default=0,
         help="seed of the attacks; with --epochs the bank's too (default: 0)",
     )
+    add_images(parser)
     option("--verbose", action="store_true", help="show TensorFlow's messages")
     option("--debug", action="store_true", help="show the traceback of an error")
 
@@ -97,7 +98,8 @@ def call(args: argparse.Namespace) -> None:
         fill=_fill(args),
         level=args.level,
         seed=args.seed,
-        command=recorded("audit", args, (*_FILES, *beside, "level", "seed")),
+        images=args.images,
+        command=recorded("audit", args, (*_FILES, *beside, "level", "seed", "images")),
     )
 
 

@@ -56,6 +56,20 @@ def add_references(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--images``.
+
+    Args:
+        parser: the command's.
+    """
+    parser.add_argument(
+        "--images",
+        action="store_true",
+        help="show the forget examples furthest off as small images, for 8-bit images alone; the "
+        "report then holds a part of what is to be forgotten",
+    )
+
+
 def add_recipe(parser: argparse.ArgumentParser, *, when: str = "", file_when: str = "") -> None:
     """Adds what a bank is kept under besides model and data, all of ``BANK`` but the seed.
 

@@ -3,7 +3,7 @@
 import argparse
 
 from tfunlearn.commands.arguments import file, natural, share
-from tfunlearn.commands.options import add_data, add_references
+from tfunlearn.commands.options import add_data, add_images, add_references
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -39,6 +39,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="where to write (default: %(default)s)",
     )
     option("--seed", type=natural, default=0, help="seed of all that is drawn (default: 0)")
+    add_images(parser)
     option("--verbose", action="store_true", help="show Keras' progress and TensorFlow's messages")
     option("--debug", action="store_true", help="show the traceback of an error")
 
@@ -76,6 +77,7 @@ def call(args: argparse.Namespace) -> None:
         retrain=again,
         validation=args.validation,
         seed=args.seed,
+        images=args.images,
         verbose=int(args.verbose),
     )
 

@@ -34,13 +34,14 @@ def audit_file(
     fill: str = "",
     level: float = 0.95,
     seed: int = 0,
+    images: bool = False,
     command: str = "",
     say: Callable[[str], None] | None = print,
 ) -> AuditReport:
     """Audits saved models beside references, or a bank of them, and writes the report.
 
     Nothing is trained. Each file is written under another name first, so that it is whole or not
-    there. Where the data is 8-bit images, the report shows those of the examples that it lists.
+    there.
 
     Args:
         original: the ``.keras`` file of the model that unlearning started from.
@@ -56,6 +57,8 @@ def audit_file(
         fill: the command that fills the bank, for the message where it is not there.
         level: as in ``audit.compare``.
         seed: seed of the membership attacks.
+        images: show the forget examples that are listed, where the data is 8-bit images; the report
+            then holds a part of what is to be forgotten.
         command: how to make the report again, kept in it.
         say: called with each line of output; None for silence.
 
@@ -95,6 +98,7 @@ def audit_file(
         bank=beside,
         level=level,
         seed=seed,
+        images=images,
         title="Audit of " + ", ".join(name for name in made if name != ORIGINAL),
         command=command,
     )

@@ -24,11 +24,10 @@ def write_report(
     *,
     notes: Sequence[str],
     how_to_refer: str,
+    images: bool = False,
     **options: Any,
 ) -> tuple[str, AuditReport]:
     """Measures models and writes report.txt, report.json and report.html.
-
-    Where the inputs are 8-bit images, the report holds those of the forget examples that it lists.
 
     Args:
         out: the folder.
@@ -37,15 +36,16 @@ def write_report(
         references: names of the models retrained without the forget set; may be empty.
         notes: last notes, on how the models were made.
         how_to_refer: the note on how references are given, for where there are none.
+        images: show the forget examples that are listed; the inputs must be 8-bit images.
         **options: more arguments of ``audit.compare``; a bank among them is as good as references.
 
     Returns:
         The report as text, and the report.
 
     Raises:
-        ValueError: as ``audit.compare``; nothing is written then.
+        ValueError: as ``audit.compare`` and ``files.images_of``; nothing is written then.
     """
-    shown = {"reference": references or None, "images": images_of(split)}
+    shown = {"reference": references or None, "images": images_of(split) if images else None}
     report = audit.compare(made, split, **shown, **options)
     hints = () if report.reference_count else (how_to_refer,)
     report = dataclasses.replace(report, notes=(*report.notes, *hints, *notes))

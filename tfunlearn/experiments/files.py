@@ -159,20 +159,25 @@ def make_split(
     return ForgetSplit.by_index(x, y, forget=read_ids(forget), **roles)
 
 
-def images_of(split: ForgetSplit) -> Callable[[np.ndarray], np.ndarray] | None:
-    """Returns a function from training ids to images, or None where the inputs are something else.
+def images_of(split: ForgetSplit) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from training ids to images.
 
     Inputs are taken for images where they are 8-bit whole numbers of shape ``(N, H, W)``,
     ``(N, H, W, 1)`` or ``(N, H, W, 3)``. Of floats nothing is guessed: they may be normalised.
 
     Args:
-        split: the data.
+        split: the data, in arrays.
+
+    Raises:
+        ValueError: if the inputs are something else.
     """
-    if split.is_stream:
-        return None
-    x = split.source("forget").x
-    if x.dtype != np.uint8 or x.ndim not in (3, 4) or (*x.shape, 1)[3] not in (1, 3):
-        return None
+    x = None if split.is_stream else split.source("forget").x
+    if x is None or x.dtype != np.uint8 or x.ndim not in (3, 4) or (*x.shape, 1)[3] not in (1, 3):
+        found = "a stream" if x is None else f"{x.dtype} of shape {x.shape}"
+        raise ValueError(
+            "images: the inputs are no 8-bit images. Expected: uint8 of shape (N, H, W), "
+            f"(N, H, W, 1) or (N, H, W, 3). Received: {found}."
+        )
     return lambda ids: x[ids]
 
 

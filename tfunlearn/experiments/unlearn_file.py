@@ -11,7 +11,7 @@ import keras
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.file_report import FILES, write_report
-from tfunlearn.experiments.files import load_model, load_models, make_split, marked
+from tfunlearn.experiments.files import images_of, load_model, load_models, make_split, marked
 from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import save_model
 from tfunlearn.methods.checks import check
@@ -34,14 +34,13 @@ def unlearn_file(
     retrain: Mapping[str, Any] | None = None,
     validation: float | None = None,
     seed: int = 0,
+    images: bool = False,
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
 ) -> AuditReport:
     """Unlearns a saved model and writes the new one, with a report.
 
-    Each file is written under another name first, so that it is whole or not there. Where the data
-    is 8-bit images and there are three references or more, the report shows those of the examples
-    that it lists.
+    Each file is written under another name first, so that it is whole or not there.
 
     Args:
         model: the ``.keras`` file of the original.
@@ -55,6 +54,8 @@ def unlearn_file(
         retrain: options of ``methods.retrain``, to make a reference here; ``epochs`` among them.
         validation: share of the test examples to set apart for validation.
         seed: seed of all that is drawn.
+        images: show the forget examples that are listed, where the data is 8-bit images and there
+            are references enough; the report then holds a part of what is to be forgotten.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of output; None for silence.
 
@@ -72,6 +73,8 @@ def unlearn_file(
     split = make_split(
         data, original, forget=forget, classes=classes, validation=validation, seed=seed
     )
+    if images:
+        images_of(split)  # raises if there are none
     options = with_loss(chosen, original, options or {})
     _check_fit(chosen, original, split, options)
     taken = ["original", method, *([] if retrain is None else ["retrained"])]
@@ -100,7 +103,7 @@ def unlearn_file(
         save_model(made["retrained"], out / RETRAINED)
         written.append(RETRAINED)
     names = [name for name in made if name not in ("original", method)]
-    own = {"title": f"Unlearned by {method}", "seconds": seconds, "seed": seed}
+    own = {"title": f"Unlearned by {method}", "seconds": seconds, "seed": seed, "images": images}
     words = {"notes": [note], "how_to_refer": HOW_TO_REFER}
     text, report = write_report(out, made, split, names, **words, **own)
     written += [name for name in FILES if (out / name).is_file()]
