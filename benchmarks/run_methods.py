@@ -1,4 +1,4 @@
-"""Times SCRUB, SalUn and SSD on the small CNN: PyTorch loops as in the official code, tfunlearn.
+"""Times SCRUB, SalUn and SSD on the small CNN: PyTorch loops after the official code, tfunlearn.
 
 Writes results/methods.json. Both sides have the same layers, images, batch sizes and optimizer, and
 take the steps of the official code; options give tfunlearn's methods the published form. PyTorch

@@ -103,3 +103,37 @@ def test_neither_scale_nor_place_of_a_figure_counts(shift):
 def test_bad_input(candidate, references, options, message):
     with pytest.raises(ValueError, match=message):
         spread_test(candidate, references, **options)
+
+
+def test_one_example_more_in_a_single_reference_hides_no_candidate():
+    """31 references forget everything and one gets a single example right: that is not far out."""
+    references = {
+        "forget_accuracy": [0.0] * 31 + [0.002],
+        "lira_auc": list(0.5 + 0.03 * np.random.default_rng(0).normal(size=32)),
+    }
+    candidate = {"forget_accuracy": 0.0, "lira_auc": 0.99}
+    assert spread_test(candidate, references).p_value == 2 / 33
+    found = spread_test(candidate, references, resolution={"forget_accuracy": 0.002})
+    assert found.p_value == 1 / 33
+    assert found.inside is False
+    assert found.furthest[0] == "lira_auc"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_resolution_is_a_part_of_the_spread(seed):
+    numbers = np.random.default_rng(seed)
+    references = {name: list(numbers.integers(0, 3, 25) / 100) for name in "ab"}
+    candidate = {"a": 0.05, "b": 0.01}
+    step = 0.01
+    found = spread_test(candidate, references, resolution={"a": step, "b": step})
+    for name in "ab":
+        others = np.array(references[name])
+        spread = np.sqrt(others.var(ddof=1) + step**2)
+        expected = (candidate[name] - others.mean()) / spread
+        assert found.deviations[name] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("resolution", [{"a": -1.0}, {"a": np.nan}, {"a": np.inf}, {"b": 0.1}])
+def test_a_resolution_out_of_its_range(resolution):
+    with pytest.raises(ValueError, match="resolution must hold a step for figures"):
+        spread_test({"a": 1.0}, {"a": [1.0, 2.0]}, resolution=resolution)

@@ -66,7 +66,9 @@ def evidence(
     reading = figures.read(references.labels, logits)
     values = references.figures(reading)
     relative = references.relative(reading)
-    test = spread_test(values, {name: references.values[name] for name in values}, level=level)
+    steps = {k: step for k, step in figures.steps(references.labels).items() if k in values}
+    others = {name: references.values[name] for name in values}
+    test = spread_test(values, others, level=level, resolution=steps)
     return Evidence(
         verdict=_verdict(test, references, remarks),
         figures=tuple(_placed(references, values, figure, level) for figure in references.listed),

@@ -21,6 +21,7 @@ __all__ = [
     "listed",
     "read",
     "resolvable",
+    "steps",
 ]
 
 LOW_RATE = 0.01
@@ -128,6 +129,23 @@ def resolvable(labels: Mapping[str, np.ndarray]) -> tuple[bool, str]:
         f"a rate of {LOW_RATE:g} takes {least} examples a side, and there are {sides[0]:,} forget "
         f"and {sides[1]:,} test examples"
     )
+
+
+def steps(labels: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Returns the least step that a figure can make, of those that count examples.
+
+    Example:
+        >>> labels = {"forget": np.zeros(4, int), "test": np.zeros(5, int)}
+        >>> found = steps(labels)
+        >>> found["forget_accuracy"], found["label_only_gap"], found["lira_auc"]
+        (0.25, 0.25, 0.05)
+    """
+    found = {f"{role}_accuracy": 1 / len(own) for role, own in labels.items()}
+    sides = len(labels["forget"]), int(np.count_nonzero(comparable(labels)))
+    if min(sides):
+        found |= dict.fromkeys(("loss_auc", "lira_auc"), 1 / (sides[0] * sides[1]))
+        found |= {"loss_tpr_at_fpr_0_01": 1 / sides[0], "label_only_gap": 1 / min(sides)}
+    return found
 
 
 def read(labels: Mapping[str, np.ndarray], logits: Mapping[str, np.ndarray]) -> Reading:

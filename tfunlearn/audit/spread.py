@@ -22,7 +22,8 @@ class SpreadTest:
         level: Share of retrained models that lie inside, at least.
         references: How many there are.
         deviations: Figure to its distance from the mean of the references, in their standard
-            deviations; infinite where all of them are equal and the candidate is not.
+            deviations; infinite where all of them are equal, the candidate is not, and the figure
+            has no resolution.
     """
 
     inside: bool | None
@@ -42,6 +43,7 @@ def spread_test(
     references: Mapping[str, Sequence[float]],
     *,
     level: float = 0.95,
+    resolution: Mapping[str, float] | None = None,
 ) -> SpreadTest:
     """Tells whether a model could be one more of the references, by all its figures at once.
 
@@ -51,11 +53,17 @@ def spread_test(
     1 - level in no more than that share of cases, whatever the figures' distribution and however
     they depend on one another: looking at more figures raises no more false alarms.
 
+    A figure's resolution counts as a part of its spread. Without it, where all references have the
+    same accuracy but for one that gets a single example more, that one would lie infinitely far
+    out, and hide every candidate.
+
     Args:
         candidate: Name of a figure to the model's value, finite.
         references: The same names to the references' values, finite, one per reference, in the
             same order for every figure; at least 2.
         level: Fraction in (0, 1). An answer takes 1 / (1 - level) - 1 references: 19 at 0.95.
+        resolution: Name of a figure to the least step that it can make, at least 0; of those that
+            are not named 0.
 
     Returns:
         The answer with its p-value. "Inside" says that these figures do not tell the candidate
@@ -63,7 +71,7 @@ def spread_test(
 
     Raises:
         ValueError: If the names differ, a value is not finite, the references' numbers of values
-            differ or are below 2, or the level lies outside its range.
+            differ or are below 2, or the level or a resolution lies outside its range.
 
     Example:
         >>> references = {"forget_accuracy": [0.8 + 0.001 * i for i in range(19)]}
@@ -84,7 +92,7 @@ def spread_test(
         raise ValueError(f"level must be a share. Expected (0, 1). Received {level}.")
     names = list(candidate)
     table = _table(candidate, references, names)
-    scores = _distances(table)
+    scores = _distances(table, _steps(names, resolution or {}))
     largest = np.abs(scores).max(axis=1)
     count = len(table) - 1
     p_value = float(np.count_nonzero(largest >= largest[-1])) / (count + 1)
@@ -98,7 +106,18 @@ def spread_test(
     )
 
 
-def _distances(table: np.ndarray) -> np.ndarray:
+def _steps(names: Sequence[str], resolution: Mapping[str, float]) -> np.ndarray:
+    """Returns the least step of each figure."""
+    bad = {name: step for name, step in resolution.items() if not 0 <= step < math.inf}
+    if bad or set(resolution) - set(names):
+        raise ValueError(
+            "resolution must hold a step for figures of the candidate. Expected finite numbers of "
+            f"at least 0 for some of {sorted(names)}. Received {dict(resolution)}."
+        )
+    return np.array([resolution.get(name, 0.0) for name in names])
+
+
+def _distances(table: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Returns each model's figures minus the others' mean, in the others' standard deviations."""
     others = len(table) - 1
     centred = table - table.mean(axis=0)
@@ -109,6 +128,7 @@ def _distances(table: np.ndarray) -> np.ndarray:
     scale = np.abs(table).max(axis=0, initial=0.0)
     spread[spread <= 1e-12 * scale] = 0.0
     gaps[np.abs(gaps) <= 1e-12 * scale] = 0.0
+    spread = np.hypot(spread, steps)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(gaps == 0.0, 0.0, gaps / spread)
 
