@@ -1,0 +1,225 @@
+"""The side-by-side benchmarks on a few digits: contestants do the same, and what is written."""
+
+import importlib.util
+import json
+import pathlib
+import sys
+from argparse import Namespace
+
+import numpy as np
+import pytest
+
+FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """A function from a benchmark's name to its module."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def found(name):
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return found
+
+
+@pytest.fixture
+def torch():
+    """PyTorch, which only these benchmarks use."""
+    found = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    threads = found.get_num_threads()
+    found.set_num_threads(1)  # far quicker where a machine is busy
+    yield found
+    found.set_num_threads(threads)
+
+
+def result_of(module, path, *options):
+    """Returns what a benchmark writes to a file."""
+    module.main([*map(str, options), "--out", str(path)])
+    result = json.loads(path.read_text())
+    assert str(path.parent) not in json.dumps(result)
+    assert result["machine"]["cores"] >= 1
+    assert {"tfunlearn", "keras", "tensorflow", "numpy"} <= set(result["environment"])
+    assert result["command"].startswith(f"python benchmarks/run_{result['benchmark']}.py --rounds ")
+    return result
+
+
+def test_training_ratios_are_those_of_the_rounds(load, tmp_path):
+    options = ["--dataset", "digits", "--limit", 200, "--rounds", 2, "--here", "--product", 64]
+    only = ["--only", "keras", "tfunlearn", "arithmetic"]
+    result = result_of(load("run_training"), tmp_path / "training.json", *options, *only)
+    found = result["contestants"]
+    assert list(found) == ["keras", "tfunlearn", "arithmetic"]
+    for name in ("keras", "arithmetic"):
+        above, below = (found[own]["epoch_seconds"]["rounds"] for own in (name, "tfunlearn"))
+        expected = sorted(a / b for a, b in zip(above, below, strict=True))
+        ratio = result["ratio"][name]
+        assert (ratio["min"], ratio["max"]) == pytest.approx(expected)
+        assert ratio["median"] == pytest.approx(sum(expected) / 2)
+    weights = 64 * 256 + 256 * 128 + 128 * 64 + 64 * 10
+    assert found["arithmetic"]["operations"]["median"] == 6 * weights * 199
+    for name in ("keras", "tfunlearn"):
+        assert 0 <= found[name]["test_accuracy"]["min"] <= 1
+
+
+def test_training_in_pytorch_learns_as_keras_does(load, tmp_path, torch, monkeypatch):
+    module = load("run_training")
+    monkeypatch.setattr(module, "RATE", 0.03)
+    args = Namespace(folder=tmp_path, dataset="digits", data_dir=None, limit=500)
+    vars(args).update(batch_size=16, loaders=0, seed=0)
+    module.prepare(args, tmp_path)
+    images = module.Images(*(part[1:] for part in module.load(args)[:2]))
+    np.testing.assert_allclose(images[0][0], module.scaled(module.load(args)[0][1]), atol=1e-6)
+    for name in ("pytorch_loader", "pytorch_memory", "keras", "tfunlearn"):
+        assert module.CONTESTANTS[name](args)["test_accuracy"] > 0.7, name
+
+
+@pytest.mark.slow
+def test_methods_are_timed_on_both_sides(load, tmp_path, torch):
+    options = ["--dataset", "digits", "--limit", 100, "--rounds", 1, "--here", "--batch-size", 50]
+    result = result_of(
+        load("run_methods"), tmp_path / "m.json", *options, "--epochs", 2, "--before", 1
+    )
+    left, right = result["contestants"]["pytorch"], result["contestants"]["tfunlearn"]
+    assert left["parameters"] == right["parameters"]
+    assert set(result["ratio"]) == {
+        *(f"{name}_{part}" for name in ("scrub", "salun") for part in PARTS),
+        *("ssd_first", "ssd"),
+    }
+    seconds = "scrub_epoch_seconds"
+    expected = left[seconds]["median"] / right[seconds]["median"]
+    assert result["ratio"]["scrub_epoch"]["median"] == pytest.approx(expected)
+    assert set(right) - set(left) == {
+        f"ssd_by_example_{name}"
+        for name in ("first_seconds", "seconds", "forget_accuracy", "retain_accuracy")
+    }
+
+
+PARTS = ("first_epoch", "epoch", "call")
+
+
+@pytest.fixture
+def trained(load, torch):
+    """The benchmark of methods, a small original in PyTorch, its parts and all of its data."""
+    module = load("run_methods")
+    torch.manual_seed(0)
+    x, y = torch.rand(60, 1, 8, 8), torch.arange(60) % 10
+    original = module.torch_cnn((1, 8, 8))
+    step = module.torch_descent(original, 0.01)
+    for batch in module.torch_batches(x, y, 20):
+        step(*batch)
+    parts = {"f": (x[:20], y[:20]), "r": (x[20:], y[20:])}
+    return module, original, parts, (x, y)
+
+
+def flat(torch, model):
+    """Returns all weights of a model that train."""
+    return torch.cat([own.detach().flatten() for own in model.parameters()])
+
+
+def test_salun_in_pytorch_holds_half_of_the_weights(trained, torch):
+    module, original, parts, _ = trained
+    before, epochs = flat(torch, original), []
+    model = module.torch_salun(original, parts, Namespace(batch_size=10, epochs=2), epochs)
+    mask = torch.cat([own.flatten() for own in module.torch_masks(original, parts["f"], 10)])
+    moved = flat(torch, model) != before
+    assert len(epochs) == 2
+    assert int(mask.sum()) == len(mask) // 2
+    assert not moved[mask == 0].any()
+    assert moved[mask == 1].double().mean() > 0.8
+    assert torch.equal(flat(torch, original), before)
+
+
+def test_ssd_in_pytorch_dampens_what_matters_more_to_forget(trained, torch):
+    module, original, parts, everything = trained
+    model = module.torch_ssd(original, parts, everything, Namespace(batch_size=60))
+    original.eval()
+
+    def squares(x, y):
+        original.zero_grad()
+        torch.nn.functional.cross_entropy(original(x), y).backward()
+        return torch.cat([own.grad.flatten() ** 2 for own in original.parameters()])
+
+    ours, common = squares(*parts["f"]), squares(*everything)
+    factor = torch.where(ours > common, common / ours, torch.ones_like(ours))
+    expected = flat(torch, original) * factor
+    torch.testing.assert_close(flat(torch, model), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_scrub_in_pytorch_trains_a_copy(trained, torch):
+    module, original, parts, _ = trained
+    before, epochs = flat(torch, original), []
+    model = module.torch_scrub(original, parts, Namespace(batch_size=10, epochs=2), epochs)
+    assert len(epochs) == 2
+    assert torch.equal(flat(torch, original), before)
+    assert not torch.equal(flat(torch, model), before)
+
+
+def test_fisher_sums_agree(load, tmp_path):
+    options = ["--dense", "digits", "--cnn", "digits", "--examples", 40, "--rounds", 1]
+    result = result_of(load("run_fisher"), tmp_path / "fisher.json", *options)
+    for found in result["networks"].values():
+        assert max(found["largest_relative_difference"].values()) < 2e-3
+        seconds = [found["seconds"][name]["median"] for name in ("loop", "tfunlearn")]
+        assert found["ratio"]["median"] == pytest.approx(seconds[0] / seconds[1])
+
+
+def test_difference_is_the_largest_and_leaves_out_what_is_next_to_nothing(load):
+    exact = [np.array([4.0, 2.0, 1e-9]), np.zeros(2)]
+    found = [np.array([4.1, 2.2, 5e-9]), np.zeros(2)]
+    assert load("run_fisher").difference(found, exact) == pytest.approx(0.1)
+
+
+def test_split_at_two_sizes(load, tmp_path):
+    options = ["--dataset", "digits", "--sizes", 150, 300, "--rounds", 1, "--here"]
+    result = result_of(load("run_split"), tmp_path / "split.json", *options)
+    assert result["settings"]["sizes"] == [150, 300]
+    for size, both in result["sizes"].items():
+        for name in ("keras", "tfunlearn"):
+            assert both[name]["retain"]["median"] == 0.9 * int(size)
+            assert both[name]["peak_mib"]["median"] >= both[name]["added_mib"]["median"] >= 0
+    assert set(result["ratio"]) == {"150", "300"}
+
+
+def test_a_contestant_gets_its_options_in_a_process_of_its_own(load, tmp_path):
+    rounds = load("rounds")
+    script = tmp_path / "script.py"
+    script.write_text("import json, sys\nprint('noise')\nprint(json.dumps(sys.argv[1:]))\n")
+    args = Namespace(rounds=5, only=["a"], here=False, out="x", contestant=None, data_dir="y")
+    vars(args).update(batch_size=32, sizes=[1, 2], folder="f", seed=3)
+    found = rounds.in_process(str(script), "a", args)
+    assert found[:8] == ["--contestant", "a", "--batch-size", "32", "--sizes", "1", "2", "--folder"]
+    assert found[8:] == ["f", "--seed", "3"]
+    script.write_text("raise SystemExit(3)")
+    with pytest.raises(SystemExit, match="a failed"):
+        rounds.in_process(str(script), "a", args)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("training", ["--limit", "100"]),
+        ("training", ["--dataset", "digits"]),
+        ("training", ["--only", "keras"]),
+        ("methods", ["--epochs", "2"]),
+        ("methods", ["--here"]),
+        ("split", ["--sizes", "100"]),
+        ("fisher", ["--examples", "10"]),
+        ("fisher", ["--rounds", "2"]),
+    ],
+)
+def test_smaller_runs_are_no_committed_results(load, name, option, capsys):
+    with pytest.raises(SystemExit):
+        load(f"run_{name}").main(option)
+    assert f"error: {option[0]}: --out FILE is wanted too" in capsys.readouterr().err
+
+
+def test_what_to_do_without_pytorch(load, monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for name in ("training", "methods"):
+        monkeypatch.setattr(sys, "argv", ["run"])
+        with pytest.raises(SystemExit, match="pip install torch"):
+            load(f"run_{name}").main(["--out", str(tmp_path / "x.json")])
