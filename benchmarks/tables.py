@@ -205,12 +205,20 @@ def task_notes(result):
     return found
 
 
+def speed_table():
+    """Returns the table of the side-by-side benchmarks."""
+    from speed_table import table  # beside this file
+
+    return table(read)
+
+
 TABLES = {
     "mnist": mnist_table,
     "cifar": cifar_table,
     "methods": methods_table,
     "compare-dense": lambda: compare_tables("dense"),
     "compare-cnn": lambda: compare_tables("cnn"),
+    "speed": speed_table,
 }
 
 

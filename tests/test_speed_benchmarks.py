@@ -223,3 +223,70 @@ def test_what_to_do_without_pytorch(load, monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "argv", ["run"])
         with pytest.raises(SystemExit, match="pip install torch"):
             load(f"run_{name}").main(["--out", str(tmp_path / "x.json")])
+
+
+def results_of(*values):
+    """Returns a summary as `rounds.summary` makes it."""
+    return {"median": sorted(values)[len(values) // 2], "min": min(values), "max": max(values)}
+
+
+def test_table_of_what_is_there_and_what_is_not(load):
+    common = {
+        "settings": {"rounds": 3, "examples": 2000},
+        "machine": {"cores": 2},
+        "environment": {"processor": "P", "keras": "3", "tensorflow": "2", "torch": "1"},
+    }
+    contestants = {
+        name: {"epoch_seconds": results_of(seconds), "first_epoch_seconds": results_of(9.0)}
+        for name, seconds in (("keras", 3.0), ("tfunlearn", 1.5), ("arithmetic", 0.01234))
+    }
+    for name in ("keras", "tfunlearn"):
+        contestants[name]["test_accuracy"] = results_of(0.9)
+    ratio = {"keras": results_of(1.0, 2.0, 4.0), "arithmetic": results_of(0.01)}
+    training = {"benchmark": "training", "contestants": contestants, "ratio": ratio, **common}
+    pair = {"loop": results_of(30.0), "tfunlearn": results_of(1.0)}
+    networks = {"dense": {"seconds": pair, "ratio": results_of(30.0)}}
+    growth = {
+        "cost": "making a split",
+        "against": "examples",
+        "unit": "seconds",
+        "sizes": [10, 1000],
+        "medians": [0.5, 50.0],
+        "exponent": 1.0,
+    }
+    found = {
+        "training.json": training,
+        "fisher.json": {"benchmark": "fisher", "networks": networks, **common},
+        "growth.json": {"benchmark": "growth", "curves": [growth], **common},
+    }
+    lines = load("speed_table").table(found.get).splitlines()
+    assert "| an epoch, MNIST network | Keras `fit` on arrays | 3.00 s | 1.50 s | " in lines[2]
+    assert lines[2].endswith("| **2.00** (1.00 to 4.00) |")
+    assert "| 0.0123 s | 1.50 s | **0.0100** (0.0100 to 0.0100) |" in lines[3]
+    assert lines[4].startswith("| exact diagonal Fisher of 2,000 examples, MNIST network | ")
+    assert lines[8] == "| making a split | examples | 0.500 s at 10 | 50.0 s at 1,000 | 1.00 |"
+    assert lines[10].startswith("- training: 3 rounds on 2 cores (P), Keras 3, TensorFlow 2, ")
+    assert "tfunlearn 9.00 s and 0.900" in lines[10]
+    assert [line[:8] for line in lines[11:14]] == ["- fisher", "- growth", ""]
+    assert lines[14].startswith("Not run yet: `python benchmarks/run_methods.py`, ")
+    nothing = load("speed_table").table(lambda name: None)
+    assert nothing.startswith("Not run yet: `python benchmarks/run_training.py`, ")
+
+
+def test_starts_of_processes_are_beside_tensorflow(load, tmp_path, monkeypatch):
+    module = load("run_import")
+    monkeypatch.setattr(module, "started", lambda code: 2.0 if "tensorflow" in code else 0.5)
+    result = result_of(module, tmp_path / "import.json", "--rounds", 2)
+    assert {name: found["median"] for name, found in result["ratio"].items()} == {
+        "tfunlearn": 4.0,
+        "first_use": 4.0,
+        "help": 4.0,
+    }
+    rows = load("speed_table").import_rows(result)
+    assert rows[0][2:] == ["2.00 s", "0.500 s", "**4.00** (4.00 to 4.00)"]
+
+
+def test_every_command_starts(load):
+    module = load("run_import")
+    assert module.started(module.COMMANDS["help"]) > 0
+    assert module.started(module.COMMANDS["tfunlearn"]) > 0

@@ -1,0 +1,204 @@
+"""The README's table on speed, made of the side-by-side benchmarks' results."""
+
+import math
+
+NAMES = ("training", "methods", "fisher", "split", "import", "growth")
+
+
+def table(read):
+    """Returns the ratios of the side-by-side benchmarks, how costs grow, and what is not run.
+
+    Args:
+        read: function of a result's file name that returns its content, or None.
+    """
+    results = {name: read(f"{name}.json") for name in NAMES}
+    rows = [row for name, make in ROWS.items() if results[name] for row in make(results[name])]
+    parts = []
+    if rows:
+        lines = [
+            "| what | beside | theirs | tfunlearn | times as much, in the rounds |",
+            "|---|---|---|---|---|",
+        ]
+        parts.append("\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]))
+    if results["growth"]:
+        parts.append(growth_table(results["growth"]))
+    parts += [f"- {name}: {machine_text(found)}" for name, found in results.items() if found]
+    missing = [f"`python benchmarks/run_{name}.py`" for name in NAMES if not results[name]]
+    if missing:
+        parts.append(f"Not run yet: {', '.join(missing)}.")
+    return joined(parts)
+
+
+def joined(parts):
+    """Returns parts of a page, with the lines of a list kept together."""
+    text = ""
+    for part in parts:
+        listed = part.startswith("- ") and text.rpartition("\n")[2].startswith("- ")
+        text += (("\n" if listed else "\n\n") if text else "") + part
+    return text
+
+
+def machine_text(result):
+    """Returns on what a result was made."""
+    found, cores = result["environment"], result["machine"]["cores"]
+    torch = f", PyTorch {found['torch']}" if "torch" in found else ""
+    rounds = result["settings"]["rounds"]
+    more = f" {training_text(result)}" if result["benchmark"] == "training" else ""
+    return (
+        f"{rounds} rounds on {cores} cores ({found['processor']}), Keras {found['keras']}, "
+        f"TensorFlow {found['tensorflow']}{torch}.{more}"
+    )
+
+
+def training_text(result):
+    """Returns what the first epochs took, and the test accuracies after the last."""
+    said = [
+        f"{name} {figure(found['first_epoch_seconds']['median'])} s and "
+        f"{found['test_accuracy']['median']:.3f}"
+        for name, found in result["contestants"].items()
+        if "test_accuracy" in found
+    ]
+    return (
+        f"First epoch, with all that is made once, and test accuracy at the end: {'; '.join(said)}."
+    )
+
+
+def row_of(what, beside, theirs, own, ratio, unit="s"):
+    """Returns the cells of one comparison: medians, and the ratio with its range."""
+    cells = [f"{figure(value['median'])} {unit}" for value in (theirs, own)]
+    spread = f"**{figure(ratio['median'])}** ({figure(ratio['min'])} to {figure(ratio['max'])})"
+    return [what, beside, *cells, spread]
+
+
+def figure(value):
+    """Returns a number with three digits that count, and no exponent.
+
+    >>> figure(0.01234), figure(4.567), figure(1234.5)
+    ('0.0123', '4.57', '1,234')
+    """
+    if value == 0:
+        return "0"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+TRAINING_PEERS = {
+    "pytorch_loader": "PyTorch, the notebook's loop, DataLoader",
+    "pytorch_memory": "PyTorch, the same loop, images in memory",
+    "keras": "Keras `fit` on arrays",
+    "arithmetic": "its operations at a large product's rate",
+}
+
+
+def training_rows(result):
+    """Returns an epoch of the MNIST network beside each peer."""
+    found = result["contestants"]
+    own, rows = found["tfunlearn"], []
+    for name, beside in TRAINING_PEERS.items():
+        if name in result["ratio"]:
+            theirs = found[name]["epoch_seconds"]
+            what = "an epoch, MNIST network"
+            rows.append(row_of(what, beside, theirs, own["epoch_seconds"], result["ratio"][name]))
+    return rows
+
+
+METHOD_ROWS = {
+    "scrub_epoch": "an epoch of SCRUB, small CNN",
+    "scrub_call": "SCRUB, all of the call",
+    "salun_epoch": "an epoch of SalUn, small CNN",
+    "salun_call": "SalUn, all of the call",
+    "ssd": "SSD as published, small CNN",
+}
+
+
+def methods_rows(result):
+    """Returns the methods beside PyTorch."""
+    theirs, own = (result["contestants"][name] for name in ("pytorch", "tfunlearn"))
+    return [
+        row_of(
+            what,
+            "PyTorch, after the official code",
+            theirs[f"{key}_seconds"],
+            own[f"{key}_seconds"],
+            result["ratio"][key],
+        )
+        for key, what in METHOD_ROWS.items()
+    ]
+
+
+def fisher_rows(result):
+    """Returns the exact Fisher beside the loop."""
+    names = {"dense": "MNIST network", "cnn": "small CNN"}
+    count = result["settings"]["examples"]
+    return [
+        row_of(
+            f"exact diagonal Fisher of {count:,} examples, {names[kind]}",
+            "GradientTape, batches of one",
+            found["seconds"]["loop"],
+            found["seconds"]["tfunlearn"],
+            found["ratio"],
+        )
+        for kind, found in result["networks"].items()
+    ]
+
+
+SPLIT_ROWS = {
+    "split_and_first_pass_seconds": ("split and first pass", "s"),
+    "second_pass_seconds": ("each later pass", "s"),
+    "peak_mib": ("peak of memory", "MiB"),
+}
+
+
+def split_rows(result):
+    """Returns time and memory of a split pipeline beside Keras' own way."""
+    return [
+        row_of(
+            f"{what}, pipeline of {int(size):,} images",
+            "`keras.utils.split_dataset`",
+            both["keras"][key],
+            both["tfunlearn"][key],
+            result["ratio"][size][key],
+            unit,
+        )
+        for size, both in result["sizes"].items()
+        for key, (what, unit) in SPLIT_ROWS.items()
+    ]
+
+
+IMPORT_ROWS = {
+    "tfunlearn": "`import tfunlearn`",
+    "first_use": "the same, and its methods and audit",
+    "help": "`tfunlearn --help`",
+}
+
+
+def import_rows(result):
+    """Returns the start of a process beside that of TensorFlow."""
+    found, beside = result["seconds"], "`import tensorflow`"
+    return [
+        row_of(what, beside, found["tensorflow"], found[name], result["ratio"][name])
+        for name, what in IMPORT_ROWS.items()
+    ]
+
+
+ROWS = {
+    "training": training_rows,
+    "methods": methods_rows,
+    "fisher": fisher_rows,
+    "split": split_rows,
+    "import": import_rows,
+}
+
+
+def growth_table(result):
+    """Returns how costs grow: a row per curve."""
+    lines = ["| cost | against | from | to | exponent |", "|---|---|---|---|---|"]
+    for curve in result["curves"]:
+        unit = {"seconds": "s", "mib": "MiB"}[curve["unit"]]
+        ends = [
+            f"{figure(curve['medians'][place])} {unit} at {curve['sizes'][place]:,}"
+            for place in (0, -1)
+        ]
+        cells = [curve["cost"], curve["against"], *ends, f"{curve['exponent']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
