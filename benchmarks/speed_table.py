@@ -43,7 +43,8 @@ def machine_text(result):
     found, cores = result["environment"], result["machine"]["cores"]
     torch = f", PyTorch {found['torch']}" if "torch" in found else ""
     rounds = result["settings"]["rounds"]
-    more = f" {training_text(result)}" if result["benchmark"] == "training" else ""
+    said = {"training": training_text, "growth": growth_text}.get(result["benchmark"])
+    more = f" {said(result)}" if said else ""
     return (
         f"{rounds} rounds on {cores} cores ({found['processor']}), Keras {found['keras']}, "
         f"TensorFlow {found['tensorflow']}{torch}.{more}"
@@ -60,6 +61,16 @@ def training_text(result):
     ]
     return (
         f"First epoch, with all that is made once, and test accuracy at the end: {'; '.join(said)}."
+    )
+
+
+def growth_text(result):
+    """Returns what a forget set of half of all examples costs beside one of one."""
+    found = result["one_against_half"]
+    ratios = ", ".join(f"{name} {figure(one['median'])}" for name, one in found["ratio"].items())
+    return (
+        f"Times as long for a forget set of half of {found['examples']:,} examples as for one of "
+        f"one: {ratios}."
     )
 
 

@@ -209,6 +209,9 @@ def test_a_contestant_gets_its_options_in_a_process_of_its_own(load, tmp_path):
         ("split", ["--sizes", "100"]),
         ("fisher", ["--examples", "10"]),
         ("fisher", ["--rounds", "2"]),
+        ("import", ["--rounds", "2"]),
+        ("growth", ["--largest", "1000"]),
+        ("growth", ["--only", "bank"]),
     ],
 )
 def test_smaller_runs_are_no_committed_results(load, name, option, capsys):
@@ -254,10 +257,12 @@ def test_table_of_what_is_there_and_what_is_not(load):
         "medians": [0.5, 50.0],
         "exponent": 1.0,
     }
+    costs = {name: results_of(1.5) for name in ("making", "describing", "fingerprint")}
+    half = {"one_against_half": {"examples": 1000, "ratio": costs}}
     found = {
         "training.json": training,
         "fisher.json": {"benchmark": "fisher", "networks": networks, **common},
-        "growth.json": {"benchmark": "growth", "curves": [growth], **common},
+        "growth.json": {"benchmark": "growth", "curves": [growth], **common, **half},
     }
     lines = load("speed_table").table(found.get).splitlines()
     assert "| an epoch, MNIST network | Keras `fit` on arrays | 3.00 s | 1.50 s | " in lines[2]
@@ -290,3 +295,43 @@ def test_every_command_starts(load):
     module = load("run_import")
     assert module.started(module.COMMANDS["help"]) > 0
     assert module.started(module.COMMANDS["tfunlearn"]) > 0
+
+
+def test_growth_measures_every_part_and_draws_it(load, tmp_path, monkeypatch):
+    module = load("run_growth")
+    for name, sizes in (("SPLIT", (100, 1000)), ("BANK", (2, 4)), ("REPORT", (3, 6))):
+        monkeypatch.setattr(module, name, sizes)
+    monkeypatch.setattr(module, "AUDIT_MODELS", (4, 8))
+    monkeypatch.setattr(module, "AUDIT_EXAMPLES", (20, 40))
+    monkeypatch.setattr(module, "measure_audit", lambda models, _: whole(models, 30))
+    whole = load("run_growth").measure_audit
+    result = result_of(module, tmp_path / "growth.json", "--rounds", 1, "--largest", 1000)
+    curves = {(one["cost"], one["unit"]): one for one in result["curves"]}
+    assert {one["against"] for one in result["curves"]} == {
+        *("training examples", "references", "forget examples"),
+        *("models on disk", "models in a report"),
+    }
+    page = curves["a report's page", "mib"]
+    assert (page["sizes"], page["medians"][0] < page["medians"][1]) == ([3, 6], True)
+    memory = curves["making a split", "mib"]
+    expected = np.polyfit(np.log(memory["sizes"]), np.log(memory["medians"]), 1)[0]
+    assert memory["exponent"] == pytest.approx(expected)
+    assert result["one_against_half"]["examples"] == 1000
+    assert set(result["one_against_half"]["ratio"]) == {"making", "describing", "fingerprint"}
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    lines = load("speed_table").growth_table(result).splitlines()
+    assert len(lines) == 2 + len(result["curves"])
+    assert "a forget set of half of 1,000 examples" in load("speed_table").growth_text(result)
+
+
+def test_the_slope_is_that_of_a_fit(load):
+    sizes, values = [1, 4, 10, 200], [0.3, 2.0, 1.0, 70.0]
+    expected = np.polyfit(np.log(sizes), np.log(values), 1)[0]
+    assert load("run_growth").slope(sizes, values) == pytest.approx(expected)
+
+
+def test_memory_is_the_peak_and_not_what_is_left(load):
+    def hold():
+        np.ones(3 * 2**17)  # 3 MiB
+
+    assert 3 <= load("run_growth").mib_of(hold) < 3.2
