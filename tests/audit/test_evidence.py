@@ -76,10 +76,17 @@ def test_no_text_says_forgotten(alike, other):
         assert not re.search(r"forgotten|erased|removed", found.verdict.text, re.IGNORECASE)
 
 
-def test_the_verdict_is_the_spread_test_on_all_figures(many, alike):
+def test_the_verdict_is_the_spread_test_on_all_figures(many, alike, labels):
+    """Where a figure counts examples, what one of them changes is a part of its spread."""
     values = {placed.name: placed.value for placed in alike.figures}
     assert None not in values.values()
-    test = spread_test(values, {placed.name: placed.references for placed in alike.figures})
+    forget, test = (len(labels[role]) for role in ("forget", "test"))
+    assert set(labels["test"]) == set(labels["forget"])  # so that all of them are attacked
+    steps = {f"{role}_accuracy": 1 / len(own) for role, own in labels.items()}
+    steps |= {"loss_auc": 1 / (forget * test), "lira_auc": 1 / (forget * test)}
+    steps |= {"loss_tpr_at_fpr_0_01": 1 / forget, "label_only_gap": 1 / min(forget, test)}
+    others = {placed.name: placed.references for placed in alike.figures}
+    test = spread_test(values, others, resolution=steps)
     assert (test.inside, test.p_value) == (alike.verdict.inside, alike.verdict.p_value)
     labels = {placed.name: placed.label for placed in alike.figures}
     assert tuple(labels[name] for name in test.furthest[:3]) == alike.verdict.furthest
