@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import functools
 import pathlib
 import tempfile
@@ -84,11 +82,12 @@ class Trainer:
     def _ready(self, seed: int) -> keras.Model:
         """Returns a compiled model as it is before its first step."""
         fresh = models.reinitialized(self._job.model, seed=seed)
+        recipe, jit_compile = self._job.recipe, self._job.jit_compile
         state = _values(fresh.variables)
-        self._compile(fresh)
+        recipe.compile(fresh, jit_compile=jit_compile)
         fresh.optimizer.build(fresh.trainable_variables)
         start = _values(fresh.optimizer.variables)
-        self._compile(fresh)  # an optimizer that is not built, as in any other training
+        recipe.compile(fresh, jit_compile=jit_compile)  # its optimizer not built, as in any other
         if self._student is None or not self._reset(fresh, state, start):
             self._start = start
             return fresh
@@ -112,12 +111,6 @@ class Trainer:
                 return False
         _assign(student.optimizer.variables, start)
         return True
-
-    def _compile(self, model: keras.Model) -> None:
-        """Compiles a model; Keras may take the optimizer's config apart."""
-        config = copy.deepcopy(self._job.recipe.optimizer)
-        recipe = dataclasses.replace(self._job.recipe, optimizer=config)
-        recipe.compile(model, jit_compile=self._job.jit_compile)
 
 
 def _values(variables: Sequence[keras.Variable]) -> list[np.ndarray]:

@@ -117,22 +117,25 @@ class _Steps:
 
     Args:
         model: the compiled model; not kept alive.
-        rows: part to rows, of the shapes and types that all calls have.
+        arrays: part to inputs and labels, of the shapes and types that all calls have.
         xla: compile the whole of it, not single steps.
+
+    Attributes:
+        arrays: part to inputs and labels of the present call.
+        state: the objects that the traced step holds on to.
     """
 
-    def __init__(self, model: keras.Model, rows: Parts, xla: bool) -> None:
+    def __init__(self, model: keras.Model, arrays: dict[str, Any], xla: bool) -> None:
         import tensorflow as tf
 
         self._model, self._xla, self._logs = weakref.ref(model), xla, ()
         self._jit = model.jit_compile and not xla
         self.state = _state(model)
-        arrays = {name: part.source.tensors() for name, part in rows.items()}
         self.arrays = arrays
         specs = tf.nest.map_structure(
             lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), arrays
         )
-        orders = {name: tf.TensorSpec((None, None), tf.int32) for name in rows}
+        orders = {name: tf.TensorSpec((None, None), tf.int32) for name in arrays}
         options = {"autograph": False, "jit_compile": xla or None}
         self._run = tf.function(self._all, input_signature=[specs, orders], **options)
 
@@ -178,12 +181,13 @@ def _steps_of(model: keras.Model, rows: Parts, xla: bool) -> _Steps:
     """Returns the training function of a model for such rows: the one that it has, or a new one."""
     shapes = [(n, p.source.shape, p.source.dtype, p.source.y.dtype) for n, p in rows.items()]
     key = (xla, *shapes)
+    arrays = {name: part.source.tensors() for name, part in rows.items()}
     made = _MADE.setdefault(model, {})
     steps = made.get(key)
     if steps is None or not _same(steps.state, _state(model)):
         _build(model, rows)
-        steps = made[key] = _Steps(model, rows, xla)
-    steps.arrays = {name: part.source.tensors() for name, part in rows.items()}
+        steps = made[key] = _Steps(model, arrays, xla)
+    steps.arrays = arrays
     return steps
 
 

@@ -21,7 +21,6 @@ _LAYERS = {
     *(_L.InputLayer, _L.Dense, _L.Flatten, _L.Reshape, _L.Dropout, _L.Rescaling, _L.Identity),
     *(_L.Activation, _L.ReLU, _L.LeakyReLU, _L.ELU, _L.PReLU, _L.Softmax),
     *(_L.BatchNormalization, _L.LayerNormalization, _L.Add, _L.Concatenate, _L.Normalization),
-    *(keras.Sequential, keras.Model, type(keras.Model(i := keras.Input((1,)), i))),
 }
 
 
@@ -58,7 +57,7 @@ def pays(model: keras.Model, steps: int) -> bool:
     layers = [model, *iter_layers(model)]
     loss = [] if isinstance(model.loss, str) else [model.loss]
     return (
-        all(type(layer) in _LAYERS for layer in layers)
+        all(type(layer) in _LAYERS or _is_container(layer) for layer in layers)
         and all(layer.dtype_policy.name == "float32" for layer in layers)
         and all(layer.noise_shape is None for layer in layers if type(layer) is _L.Dropout)
         and all(_of_keras(part) for part in (*loss, *model.metrics, model.optimizer))
@@ -130,6 +129,11 @@ def _mixed(value: Any, key: Any) -> Any:
     value = value ^ tf.bitwise.right_shift(value, number(13))
     value = value * number(0xC2B2AE35)
     return value ^ tf.bitwise.right_shift(value, number(16))
+
+
+def _is_container(layer: Any) -> bool:
+    """Tells whether a layer is a Sequential or Functional model, not a class of one's own."""
+    return isinstance(layer, keras.Model) and _of_keras(layer)
 
 
 def _of_keras(part: Any) -> bool:
