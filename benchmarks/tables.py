@@ -212,10 +212,18 @@ def speed_table():
     return table(read)
 
 
+def audit_table():
+    """Returns the table of the MNIST audits."""
+    from audit_table import table  # beside this file
+
+    return table(read)
+
+
 TABLES = {
     "mnist": mnist_table,
     "cifar": cifar_table,
     "methods": methods_table,
+    "audit": audit_table,
     "compare-dense": lambda: compare_tables("dense"),
     "compare-cnn": lambda: compare_tables("cnn"),
     "speed": speed_table,

@@ -258,3 +258,42 @@ def test_a_smaller_audit_is_no_committed_result(capsys):
     with pytest.raises(SystemExit):
         load("run_audit").main(["--models", "3"])
     assert "--models: --results FOLDER is wanted too" in capsys.readouterr().err
+
+
+def test_the_table_of_audits():
+    """A row per model with its verdict, and one of the references' means."""
+
+    def figures(value, others):
+        names = ("forget_accuracy", "retain_accuracy", "test_accuracy", "lira_auc")
+        return [{"name": name, "value": value, "references": others} for name in names]
+
+    def verdict(inside, p_value):
+        return {"inside": inside, "p_value": p_value, "references": 2}
+
+    report = {
+        "evidence": {
+            "original": {"figures": figures(1.0, [0.5, 0.75]), "verdict": verdict(False, 0.031)},
+            "kept out": {"figures": figures(0.6, [0.5, 0.75]), "verdict": verdict(True, 0.5)},
+        }
+    }
+    counts = {"original": None, "retrained, seed 1": 7, "retrained, seed 2": 3}
+    cost = {"models": 64, "examples": 10_000, "peak_megabytes_of_the_process": 1536.0}
+    extra = {
+        "relearn": {"steps": counts, "max_steps": 400},
+        "cost": {**cost, "seconds": {"median": 0.51}},
+    }
+    table = load("audit_table").table
+    found = {f"audit_mnist_{task}.json": report for task in ("random", "mislabelled")}
+    found |= {name.replace(".json", "_extra.json"): extra for name in found}
+    lines = table(found.get).splitlines()
+    assert lines[2:5] == [
+        "| a random tenth | original | 1.000 | 1.000 | 1.000 | 1.000 | over 400 | "
+        "outside, p = 0.03 |",
+        "| a random tenth | kept out | 0.600 | 0.600 | 0.600 | 0.600 |  | **inside**, p = 0.50 |",
+        "| a random tenth | *mean of 2 references* | 0.625 | 0.625 | 0.625 | 0.625 | 3 to 7 |  |",
+    ]
+    assert lines[-1] == (
+        "All figures of one model beside 64 models on 10,000 examples: 0.5 to 0.5 s, "
+        "at most 1.5 GB in all."
+    )
+    assert table(lambda name: None).startswith("Not run yet")
