@@ -33,14 +33,8 @@ def rows(words, report, relearn):
         figures = {figure["name"]: figure["value"] for figure in evidence["figures"]}
         verdict = evidence["verdict"]
         side = "**inside**" if verdict["inside"] else "outside"
-        made.append(
-            [
-                name,
-                *(figures[key] for key in FIGURES),
-                steps(relearn, name),
-                f"{side}, p = {verdict['p_value']:.2f}",
-            ]
-        )
+        beside = f"{side}, p = {verdict['p_value']:.2f}"
+        made.append([name, *(figures[key] for key in FIGURES), steps(relearn, name), beside])
     first = next(iter(report["evidence"].values()))
     known = {figure["name"]: figure["references"] for figure in first["figures"]}
     means = [sum(known[key]) / len(known[key]) for key in FIGURES]
