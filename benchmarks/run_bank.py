@@ -6,57 +6,39 @@ set, and `predict` on every role. Rounds of both alternate, so that a busy machi
     python benchmarks/run_bank.py
 """
 
-import argparse
-import pathlib
-import shlex
-import statistics
-import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
+import rounds
+
 BATCH_SIZE = 128
+SMALLER = ("models", "limit", "epochs")
 
 
 def main(argv=None) -> None:
     """Times both and writes the result."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = rounds.parser(__doc__, "bank", rounds=3)
     parser.add_argument("--models", type=int, default=8, help="of each kind in a round")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=int, default=10_000, help="training images")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2, help="processes of the bank's other way")
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--data-dir")
-    parser.add_argument("--out", default=str(HERE / "results" / "bank.json"))
-    args = parser.parse_args(argv)
-    smaller = [
-        f"--{name}"
-        for name in ("models", "rounds", "limit", "epochs")
-        if getattr(args, name) < parser.get_default(name)
-    ]
-    if smaller and args.out == parser.get_default("out"):
-        parser.error(f"{', '.join(smaller)}: --out FILE is wanted too: no committed result")
+    args = rounds.read(parser, argv, SMALLER)
 
     from tfunlearn.experiments import startup
 
     startup.start()
-    from tfunlearn.audit.environment import environment
-    from tfunlearn.experiments.stages import write_json
-
     split = make_split(args)
-    rounds = [one_round(args, split, number) for number in range(args.rounds)]
-    write_json(
-        args.out,
+    found = [one_round(args, split, number) for number in range(args.rounds)]
+    rounds.write(
+        "bank",
+        args,
         {
-            "benchmark": "bank",
-            "command": shlex.join(["python", "benchmarks/run_bank.py", *(argv or sys.argv[1:])]),
-            "environment": environment(),
-            "settings": {name: getattr(args, name) for name in vars(args) if name != "out"},
-            "seconds_a_model": rounds,
+            "seconds_a_model": rounds.summaries(found),
             "ratio": {
-                name: statistics.median(found[name] / found["plain"] for found in rounds)
-                for name in rounds[0]
+                name: rounds.summary([one["plain"] / one[name] for one in found])
+                for name in found[0]
                 if name != "plain"
             },
         },

@@ -2,7 +2,7 @@
 
 import math
 
-NAMES = ("training", "methods", "fisher", "split", "import", "growth")
+NAMES = ("training", "methods", "fisher", "split", "bank", "import", "growth")
 
 
 def table(read):
@@ -176,6 +176,16 @@ def split_rows(result):
     ]
 
 
+def bank_rows(result):
+    """Returns a model of a bank beside a loop over plain trainings."""
+    found, settings = result["seconds_a_model"], result["settings"]
+    what = f"a retrained model of {settings['models']}, {settings['epochs']} epochs, in "
+    return [
+        row_of(what + name, "build, compile, `fit`, `predict`", found["plain"], found[name], ratio)
+        for name, ratio in result["ratio"].items()
+    ]
+
+
 IMPORT_ROWS = {
     "tfunlearn": "`import tfunlearn`",
     "first_use": "the same, and its methods and audit",
@@ -197,6 +207,7 @@ ROWS = {
     "methods": methods_rows,
     "fisher": fisher_rows,
     "split": split_rows,
+    "bank": bank_rows,
     "import": import_rows,
 }
 

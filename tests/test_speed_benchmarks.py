@@ -291,6 +291,19 @@ def test_starts_of_processes_are_beside_tensorflow(load, tmp_path, monkeypatch):
     assert rows[0][2:] == ["2.00 s", "0.500 s", "**4.00** (4.00 to 4.00)"]
 
 
+def test_a_bank_beside_plain_trainings(load, tmp_path):
+    options = ["--dataset", "digits", "--limit", 60, "--models", 1, "--epochs", 1, "--rounds", 2]
+    result = result_of(load("run_bank"), tmp_path / "bank.json", *options, "--workers", 1)
+    found = result["seconds_a_model"]
+    assert list(found) == ["plain", "this process", "1 processes"]
+    for name, ratio in result["ratio"].items():
+        pairs = zip(found["plain"]["rounds"], found[name]["rounds"], strict=True)
+        assert ratio["rounds"] == [above / below for above, below in pairs]
+    rows = load("speed_table").bank_rows(result)
+    assert rows[0][0] == "a retrained model of 1, 1 epochs, in this process"
+    assert rows[0][2].endswith(" s")
+
+
 def test_every_command_starts(load):
     module = load("run_import")
     assert module.started(module.COMMANDS["help"]) > 0
