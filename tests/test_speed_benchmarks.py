@@ -184,6 +184,15 @@ def test_split_at_two_sizes(load, tmp_path):
     assert set(result["ratio"]) == {"150", "300"}
 
 
+def test_a_peak_never_falls(load, monkeypatch, tmp_path):
+    run_split, counts = load("run_split"), iter([10.0, 9.9])
+    monkeypatch.setattr(run_split, "peak_mib", lambda: next(counts))
+    options = Namespace(dataset="digits", sizes=[50], data_dir=None, seed=0, folder=tmp_path)
+    run_split.prepare(options, tmp_path)
+    found = run_split.timed(options, lambda batches: batches)
+    assert (found["peak_mib"], found["added_mib"], found["retain"]) == (10.0, 0.0, 50)
+
+
 def test_a_contestant_gets_its_options_in_a_process_of_its_own(load, tmp_path):
     rounds = load("rounds")
     script = tmp_path / "script.py"
