@@ -10,7 +10,7 @@ import pytest
 from keras import layers, ops
 
 from tfunlearn import data, gradients, models
-from tfunlearn.gradients import taps
+from tfunlearn.gradients import sums, taps
 
 POWERS = {"identity": lambda g: g, "square": np.square, "abs": np.abs}
 
@@ -179,6 +179,40 @@ def test_one_trace_a_call(linear, split, per):
     stream = data.batches(split, "retain", batch_size=8)
     gradients.gradient_sum(linear, stream, counted, of="square", per=per)
     assert len(traces) == 1
+
+
+def test_streams_share_a_trace_and_have_sums_of_their_own(linear, split):
+    traces = []
+
+    def counted(y, logits):
+        traces.append(1)
+        return entropy(y, logits)
+
+    streams = [data.batches(split, role, batch_size=3) for role in ("retain", "forget")]
+    found = gradients.gradient_sums(linear, streams, counted, of="square")
+    assert len(traces) == 1
+    for stream, (own, terms) in zip(streams, found, strict=True):
+        alone, count = gradients.gradient_sum(linear, stream, entropy, of="square")
+        assert terms == count
+        for got, want in zip(own, alone, strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("room", [2**27, 200, 1])  # bytes: 16 batches, a few, and one at a time
+def test_batches_of_all_sizes_count_once(linear, monkeypatch, room):
+    monkeypatch.setattr(sums, "_INPUTS", room)
+    numbers = np.random.default_rng(1)
+    sizes = [3] * 18 + [5] * 2 + [4, 3]
+    batches = [
+        (numbers.normal(size=(size, 4)).astype("float32"), numbers.integers(0, 3, size))
+        for size in sizes
+    ]
+    found, terms = gradients.gradient_sum(linear, batches, entropy, of="square")
+    assert terms == len(sizes)
+    parts = [_by_hand(linear, *batch) for batch in batches]
+    for place, got in enumerate(found):
+        want = sum(np.square(part[place].mean(0)) for part in parts)
+        np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
 def test_many_batches_are_added_in_float64(linear):

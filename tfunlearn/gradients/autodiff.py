@@ -1,10 +1,14 @@
-"""The three things that each backend names in its own way: differentiate, vectorise, compile."""
+"""What each backend names in its own way: differentiate, vectorise, repeat, compile."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
+
+from tfunlearn.gradients import on_torch
+
+AT_ONCE = 2  # rows of a loop that TensorFlow may compute at the same time
 
 
 def gradient(function: Callable[[list[Any]], Any], inputs: list[Any]) -> list[Any]:
@@ -15,12 +19,14 @@ def gradient(function: Callable[[list[Any]], Any], inputs: list[Any]) -> list[An
         inputs: where the gradient is taken.
 
     Raises:
-        ValueError: on another backend than TensorFlow and JAX.
+        ValueError: on another backend than TensorFlow, JAX and PyTorch.
     """
     if _backend() == "jax":
         import jax
 
         return jax.grad(function)(inputs)
+    if _backend() == "torch":
+        return on_torch.gradient(function, inputs)
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -40,9 +46,47 @@ def vectorize(function: Callable[..., Any], rows: tuple[Any, ...]) -> Any:
         import jax
 
         return jax.vmap(function)(*rows)
+    if _backend() == "torch":
+        return on_torch.vectorize(function, rows)
     import tensorflow as tf
 
     return tf.vectorized_map(lambda row: function(*row), rows)
+
+
+def accumulated(
+    step: Callable[..., list[Any]], start: list[Any], rows: tuple[Any, ...], count: Any
+) -> list[Any]:
+    """Returns what a step gives for the first of some rows, added up in one loop in the graph.
+
+    The rows do not wait for each other: TensorFlow computes as many at once as there are threads
+    for it, which on a few cores takes less time than one row after the other on all of them.
+
+    Args:
+        step: takes one row of each tensor, returns a list of tensors.
+        start: what is added to, in the shapes that the step gives.
+        rows: tensors with one first axis in common.
+        count: how many rows count; a whole number or a scalar tensor.
+    """
+
+    def add(number: Any, total: list[Any]) -> list[Any]:
+        parts = step(*(part[number] for part in rows))
+        return [old + keras.ops.cast(new, old.dtype) for old, new in zip(total, parts, strict=True)]
+
+    if _backend() == "jax":
+        import jax
+
+        return jax.lax.fori_loop(0, count, add, start)
+    if _backend() == "torch":
+        return functools.reduce(lambda total, number: add(number, total), range(int(count)), start)
+    import tensorflow as tf
+
+    _, total = tf.while_loop(
+        lambda number, _: number < count,
+        lambda number, total: (number + 1, add(number, total)),
+        (0, start),
+        parallel_iterations=AT_ONCE,
+    )
+    return total
 
 
 def compiled(function: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
@@ -51,7 +95,7 @@ def compiled(function: Callable[..., Any], jit_compile: bool | str) -> Callable[
     Args:
         function: takes and returns tensors.
         jit_compile: True for XLA, False for none; ``"auto"`` is a plain graph on TensorFlow and
-            ``jax.jit`` on JAX.
+            ``jax.jit`` on JAX. PyTorch runs the function as it is.
 
     Raises:
         ValueError: if ``jit_compile`` is something else.
@@ -62,6 +106,8 @@ def compiled(function: Callable[..., Any], jit_compile: bool | str) -> Callable[
         import jax
 
         return jax.jit(function) if jit_compile else function
+    if _backend() == "torch":
+        return on_torch.without_graph(function)
     import tensorflow as tf
 
     # a partial, because TensorFlow counts traces per piece of code and warns of many
@@ -71,9 +117,9 @@ def compiled(function: Callable[..., Any], jit_compile: bool | str) -> Callable[
 def _backend() -> str:
     """Returns the name of the backend, or raises where there is no way to differentiate."""
     name = keras.backend.backend()
-    if name not in ("tensorflow", "jax"):
+    if name not in ("tensorflow", "jax", "torch"):
         raise ValueError(
-            f"backend: gradients need TensorFlow or JAX. Expected: KERAS_BACKEND set to one of "
-            f"them. Received: {name!r}."
+            "backend: gradients need TensorFlow, JAX or PyTorch. Expected: KERAS_BACKEND set to "
+            f"'tensorflow', 'jax' or 'torch'. Received: {name!r}."
         )
     return name

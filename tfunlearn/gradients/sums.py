@@ -7,12 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfunlearn.gradients.autodiff import compiled, gradient, vectorize
+from tfunlearn.gradients.autodiff import AT_ONCE, accumulated, compiled, gradient, vectorize
 from tfunlearn.gradients.taps import covers, tapped
 from tfunlearn.models.precision import widened
 
 Loss = Callable[[Any, Any], Any]
-Step = Callable[..., list[Any]]
+Step = Callable[..., Any]
 
 _POWERS: dict[str, Callable[[Any], Any]] = {
     "identity": lambda value: value,
@@ -21,6 +21,7 @@ _POWERS: dict[str, Callable[[Any], Any]] = {
 }
 _MEMORY = 2**28  # bytes of per-example gradients that are held at once
 _FLUSH = 16  # steps that are summed in float32 before they are added up in float64
+_INPUTS = 2**27  # bytes of inputs that go into one such sum
 
 
 def gradient_sum(
@@ -35,8 +36,9 @@ def gradient_sum(
 ) -> tuple[list[np.ndarray], int]:
     """Sums a model's gradients, their squares or their absolute values over some data.
 
-    The model runs in inference mode and is not changed. One step is compiled at each call; a last
-    batch with fewer examples is filled up with examples that do not count.
+    The model runs in inference mode and is not changed. One loop over several steps is
+    compiled at each call; a last batch with fewer examples is filled up with examples that do not
+    count.
 
     Args:
         model: a built model; frozen weights have no gradient here.
@@ -71,6 +73,38 @@ def gradient_sum(
         >>> terms, sums[0].shape == net.trainable_variables[0].shape
         (2, True)
     """
+    return gradient_sums(
+        model, [batches], loss, of=of, per=per, jit_compile=jit_compile, chunk=chunk
+    )[0]
+
+
+def gradient_sums(
+    model: keras.Model,
+    streams: Iterable[Any],
+    loss: Loss,
+    *,
+    of: Literal["identity", "square", "abs"] = "identity",
+    per: Literal["batch", "example"] = "batch",
+    jit_compile: bool | str = "auto",
+    chunk: int | None = None,
+) -> list[tuple[list[np.ndarray], int]]:
+    """Returns what ``gradient_sum`` returns for each of several streams of batches.
+
+    They share one compiled step, which takes longer to make than a small data set to read.
+
+    Args:
+        model: as in ``gradient_sum``.
+        streams: the batches of each sum.
+        loss: as in ``gradient_sum``.
+        of: as in ``gradient_sum``.
+        per: as in ``gradient_sum``.
+        jit_compile: as in ``gradient_sum``.
+        chunk: as in ``gradient_sum``.
+
+    Raises:
+        ValueError: as ``gradient_sum``.
+        RuntimeError: as ``gradient_sum``.
+    """
     if of not in _POWERS:
         raise ValueError(f"of: expected 'identity', 'square' or 'abs'. Received: {of!r}.")
     if per not in ("batch", "example"):
@@ -78,13 +112,15 @@ def gradient_sum(
     alone = per == "example" and of != "identity"
     size = _chunk(model, chunk, all_at_once=not covers(model)) if alone else None
     make = _example_step if alone else _batch_step
-    step = compiled(_added(make(model, loss, _POWERS[of], per == "batch")), jit_compile)
-    total = _Total(model)
-    terms = 0
-    for x, y, counts in _filled(batches, size):
-        total.add(step, x, y, counts)
-        terms += int(counts.sum()) if per == "example" else 1
-    return total.result(terms), terms
+    step = compiled(_summed(make(model, loss, _POWERS[of], per == "batch")), jit_compile)
+    results = []
+    for batches in streams:
+        total, terms = _Total(model), 0
+        for x, y, counts, steps in _grouped(_filled(batches, size)):
+            total.add(step, x, y, counts, steps)
+            terms += int(counts.sum()) if per == "example" else steps
+        results.append((total.result(terms), terms))
+    return results
 
 
 def per_example(
@@ -119,27 +155,23 @@ def per_example(
 
 
 class _Total:
-    """A sum over steps: a few in float32 where they are computed, then all in float64 here."""
+    """A sum over groups of steps: each in float32 where it is computed, then all in float64."""
 
     def __init__(self, model: keras.Model) -> None:
-        self._model, self._steps = model, 0
+        self._model = model
         self._values, self._others = _values(model)
-        self._zeros = [ops.zeros(value.shape, "float32") for value in self._values]
-        self._recent = self._zeros
         self._sums = [np.zeros(value.shape, "float64") for value in self._values]
 
-    def add(self, step: Step, x: Any, y: Any, counts: np.ndarray) -> None:
-        """Adds one step."""
-        self._recent = step(self._recent, self._values, self._others, x, y, counts)
-        self._steps += 1
-        if self._steps % _FLUSH == 0:
-            self._flush()
+    def add(self, step: Step, x: Any, y: Any, counts: np.ndarray, steps: int) -> None:
+        """Adds a group of steps."""
+        recent = step(self._values, self._others, x, y, counts, np.int32(steps))
+        for total, part in zip(self._sums, recent, strict=True):
+            total += ops.convert_to_numpy(part)
 
     def result(self, terms: int) -> list[np.ndarray]:
         """Returns the sums, checked."""
         if not terms:
             raise ValueError("batches: expected at least one batch. Received none.")
-        self._flush()
         broken = [
             variable.path
             for variable, total in zip(self._model.trainable_variables, self._sums, strict=True)
@@ -152,20 +184,14 @@ class _Total:
             )
         return self._sums
 
-    def _flush(self) -> None:
-        for total, recent in zip(self._sums, self._recent, strict=True):
-            total += ops.convert_to_numpy(recent)
-        self._recent = self._zeros
 
+def _summed(step: Step) -> Step:
+    """Returns a function of several batches, stacked: what a step gives for them, added up."""
 
-def _added(step: Step) -> Step:
-    """Returns a step that adds what it computes to what there was."""
-
-    def add(recent: list[Any], *arguments: Any) -> list[Any]:
-        return [
-            old + ops.cast(new, "float32")
-            for old, new in zip(recent, step(*arguments), strict=True)
-        ]
+    def add(values: list[Any], others: list[Any], x: Any, y: Any, counts: Any, steps: Any) -> Any:
+        start = [ops.zeros(value.shape, "float32") for value in values]
+        rows = tuple(map(ops.convert_to_tensor, (x, y, counts)))
+        return accumulated(lambda *row: step(values, others, *row), start, rows, steps)
 
     return add
 
@@ -253,14 +279,17 @@ def _terms(
 
 
 def _values(model: keras.Model) -> tuple[list[Any], list[Any]]:
-    """Returns a model's trainable and its other weights as tensors."""
+    """Returns copies of a model's trainable and its other weights as tensors.
+
+    They are no variables, which TensorFlow looks at for long at each call of a function.
+    """
     if not model.trainable_variables:
         raise ValueError(
             "model: expected at least one weight that is not frozen. Received: none of "
             f"{len(model.weights)}."
         )
     pair = model.trainable_variables, model.non_trainable_variables
-    return tuple([ops.convert_to_tensor(weight) for weight in weights] for weights in pair)
+    return tuple([ops.copy(weight.value) for weight in weights] for weights in pair)
 
 
 def _chunk(model: keras.Model, chunk: int | None, *, all_at_once: bool) -> int:
@@ -268,7 +297,7 @@ def _chunk(model: keras.Model, chunk: int | None, *, all_at_once: bool) -> int:
     if chunk is None:
         sizes = [int(np.prod(weight.shape)) for weight in model.trainable_variables] or [1]
         held = sum(sizes) if all_at_once else max(sizes)
-        return max(1, min(256, _MEMORY // (4 * max(1, held))))
+        return max(1, min(256, _MEMORY // (4 * AT_ONCE * max(1, held))))
     if not isinstance(chunk, int | np.integer) or chunk < 1:
         raise ValueError(f"chunk: expected a whole number of at least 1. Received: {chunk!r}.")
     return int(chunk)
@@ -282,8 +311,41 @@ def _filled(batches: Any, chunk: int | None) -> Iterator[tuple[Any, Any, np.ndar
         for start in range(0, len(x), size):
             rows = np.arange(start, start + size)
             counts = (rows < len(x)).astype("float32")
-            rows = np.minimum(rows, len(x) - 1)
+            if start + size <= len(x):  # a view: nothing is copied
+                rows = slice(start, start + size)
+            else:
+                rows = np.minimum(rows, len(x) - 1)
             yield x[rows], y[rows], counts
+
+
+def _grouped(batches: Iterable[tuple]) -> Iterator[tuple[Any, Any, np.ndarray, int]]:
+    """Yields some batches at a time, stacked, and how many they are; the rest is filled with 0."""
+    group: list[tuple] = []
+    for batch in batches:
+        if group and [part.shape for part in batch] != [part.shape for part in group[0]]:
+            yield _stacked(group)
+            group = []
+        group.append(batch)
+        if len(group) == _room(batch[0]):
+            yield _stacked(group)
+            group = []
+    if group:
+        yield _stacked(group)
+
+
+def _stacked(group: list[tuple]) -> tuple[Any, Any, np.ndarray, int]:
+    """Returns the batches of a group, stacked and filled up to the room that there is."""
+    parts = []
+    for rows in zip(*group, strict=True):
+        part = np.zeros((_room(group[0][0]), *rows[0].shape), rows[0].dtype)
+        np.stack(rows, out=part[: len(rows)])
+        parts.append(part)
+    return (*parts, len(group))
+
+
+def _room(x: np.ndarray) -> int:
+    """Returns how many batches of such inputs go into one group."""
+    return max(1, min(_FLUSH, _INPUTS // max(1, x.nbytes)))
 
 
 def _read(batches: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:

@@ -97,7 +97,8 @@ class _Taps:
         finally:
             for layer, before in zip(chosen, kept, strict=True):
                 vars(layer).pop("call", None)
-                if "activation" in before:
+                vars(layer).pop("activation", None)
+                if "activation" in before:  # on PyTorch one that is a layer is kept elsewhere
                     vars(layer)["activation"] = before["activation"]
 
     def _call(self, layer: layers.Layer) -> Callable:

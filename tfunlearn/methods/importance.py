@@ -50,16 +50,9 @@ def importances(
     if against not in ("retain", "full"):
         raise ValueError(f"against: expected 'retain' or 'full'. Received: {against!r}.")
     twin = models.logits_model(model)
-    (forget, n), (retain, m) = (
-        gradients.gradient_sum(
-            twin,
-            batches(split, role, batch_size=batch_size),
-            loss,
-            of=of,
-            per=per,
-            jit_compile=jit_compile,
-        )
-        for role in ("forget", "retain")
+    streams = [batches(split, role, batch_size=batch_size) for role in ("forget", "retain")]
+    (forget, n), (retain, m) = gradients.gradient_sums(
+        twin, streams, loss, of=of, per=per, jit_compile=jit_compile
     )
     ours = [part / n for part in forget]
     others = [part / m for part in retain]

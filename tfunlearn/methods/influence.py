@@ -149,15 +149,9 @@ def _direction(
     twin: keras.Model, split: ForgetSplit, batch_size: int, jit_compile: bool | str
 ) -> np.ndarray:
     """Returns v, flat: what the forget set adds to the gradient of the training set."""
-    (forget, k), (retain, m) = (
-        gradients.gradient_sum(
-            twin,
-            batches(split, role, batch_size=batch_size),
-            cross_entropy,
-            per="example",
-            jit_compile=jit_compile,
-        )
-        for role in ("forget", "retain")
+    streams = [batches(split, role, batch_size=batch_size) for role in ("forget", "retain")]
+    (forget, k), (retain, m) = gradients.gradient_sums(
+        twin, streams, cross_entropy, per="example", jit_compile=jit_compile
     )
     n = k + m
     parts = [a / n - b * k / (n * m) for a, b in zip(forget, retain, strict=True)]

@@ -137,14 +137,9 @@ def _pull(
     probe, count = models.logits_model(model), min(split.size("forget"), split.size("retain"))
     chosen = np.random.default_rng(seed).permutation(split.size("retain"))[:count]
     some = split.subset("retain", np.sort(chosen))
-    keep, go = (
-        gradients.gradient_sum(
-            probe,
-            batches(some, role, batch_size=batch_size),
-            losses.cross_entropy,
-            jit_compile=jit_compile,
-        )[0]
-        for role in ("retain", "forget")
+    streams = [batches(some, role, batch_size=batch_size) for role in ("retain", "forget")]
+    (keep, _), (go, _) = gradients.gradient_sums(
+        probe, streams, losses.cross_entropy, jit_compile=jit_compile
     )
     return [a - b for a, b in zip(keep, go, strict=True)]
 
