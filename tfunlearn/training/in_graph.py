@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from tfunlearn.data.rows import SINGLE, Rows, rows_of
+from tfunlearn.training.fused_norm import fused_norm
 from tfunlearn.training.xla import hashed_dropout, pays
 
 __all__ = ["fit_in_graph", "resident_rows"]
@@ -170,11 +171,17 @@ class _Steps:
             return (number + 1,)
 
         count = tf.shape(next(iter(orders.values())))[0]
-        with hashed_dropout(model) if self._xla else contextlib.nullcontext():
+        with self._faster_layers(model):
             tf.while_loop(lambda number: number < count, step, (0,), parallel_iterations=1)
         return {
             name: value for name, value in model.get_metrics_result().items() if name in self._logs
         }
+
+    def _faster_layers(self, model: keras.Model) -> contextlib.AbstractContextManager[None]:
+        """Returns the context in which the model's layers are traced."""
+        if self._xla:
+            return hashed_dropout(model)
+        return contextlib.nullcontext() if self._jit else fused_norm(model)
 
 
 def _steps_of(model: keras.Model, rows: Parts, xla: bool) -> _Steps:
