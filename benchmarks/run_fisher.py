@@ -21,7 +21,7 @@ SMALLER = ("examples",)
 def main(argv=None) -> None:
     """Times both and writes the result."""
     parser = rounds.parser(__doc__, "fisher")
-    parser.add_argument("--examples", type=int, default=2000)
+    parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--dense", default="mnist", help="data set of the dense network")
     parser.add_argument("--cnn", default="cifar10", help="data set of the convolutional one")
     parser.add_argument("--data-dir")

@@ -21,7 +21,7 @@ import rounds
 
 FILTERS, DENSE, CLASSES = 24, 128, 10
 RATE, MOMENTUM = 0.01, 0.9
-SCRUB_RATE, SALUN_RATE, TEMPERATURE, DISTILLATION = 1e-3, 3e-3, 4.0, 0.5
+SCRUB_RATE, SALUN_RATE, TEMPERATURE, DISTILLATION = 2e-4, 3e-3, 4.0, 0.5
 SELECTION = 1.0  # as a tenth is forgotten, the official 10 may select no weight; time is the same
 SMALLER = ("limit", "epochs", "before")
 

@@ -4,7 +4,7 @@ Writes results/training.json. All train on the same images with the notebook's b
 and optimizer, five epochs as it does; the first epoch, in which graphs are made, stands beside the
 median of the others.
 
-    pip install torch
+    pip install torch pillow
     python benchmarks/run_training.py
 
 The arithmetic is what a training takes at the rate of a large float32 matrix product: 6 operations
@@ -13,6 +13,7 @@ for each weight and image.
 
 import itertools
 import json
+import math
 import pathlib
 import statistics
 import time
@@ -155,19 +156,32 @@ def pytorch_loader(args):
 
 
 class Images:
-    """Images as torchvision's MNIST gives them with the notebook's transforms, without Pillow."""
+    """Images as torchvision's MNIST gives them with the notebook's ToTensor and Normalize.
+
+    The steps of torchvision for each image, one after the other, so that it need not be installed:
+    its builds fit one build of PyTorch each.
+    """
 
     def __init__(self, x, y):
-        self._x, self._y = x, y
+        side = math.isqrt(x.shape[1])
+        self._x, self._y = x.reshape(-1, side, side), y
 
     def __len__(self):
         return len(self._y)
 
     def __getitem__(self, index):
+        import numpy as np
         import torch
+        from PIL import Image
 
-        image = torch.from_numpy(self._x[index]).float().div(255)
-        return image.sub_(0.5).div_(0.5), int(self._y[index])
+        image = Image.fromarray(self._x[index])  # MNIST
+        pixels = torch.from_numpy(np.array(image, copy=True)).view(*image.size[::-1], 1)
+        image = pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)  # ToTensor
+        mean, std = (torch.as_tensor((0.5,), dtype=image.dtype) for _ in range(2))
+        if (std == 0).any():
+            raise ValueError("std: expected no 0")
+        image = image.clone().sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1))  # Normalize
+        return image, int(self._y[index])
 
 
 def pytorch_memory(args):
