@@ -2,9 +2,10 @@
 
 Writes results/search_<dataset>_<task>.json with every trial. A random search: the first trial of a
 method is its defaults; in each other one every option is left alone or drawn anew, with even
-chances. Never drawn: FIXED (losses, optimizers, the guarantee of a certified method), and options
-that take a tuple, a choice of layers or nothing but None. The seed of the task is one that no table
-uses. What is finished is kept under runs/.
+chances, and every second one takes no more epochs than a tenth of retraining's. Never drawn: FIXED
+(losses, optimizers, the guarantee of a certified method), and options that take a tuple, a choice
+of layers or nothing but None. The seed of the task is one that no table uses. What is finished is
+kept under runs/.
 
     python benchmarks/search.py --dataset fashion_mnist --task mislabelled --trials 20
 """
@@ -142,7 +143,15 @@ def draw(method, number, training):
         changed, value = numbers.random() < 0.5, _value(name, default, hints, training, numbers)
         if changed and name not in FIXED and value:
             options[name] = value[0]
-    return options
+    return options if number % 2 == 0 else {**options, **_few_epochs(method, training, numbers)}
+
+
+def _few_epochs(method, training, numbers):
+    """Returns epochs, of all kinds that a method has, which a tenth of retraining allows."""
+    most = max(1, training.epochs // 10)
+    names = [name for name in method.options if name.endswith("epochs")]
+    counts = [name for name in names if isinstance(method.options[name], int)]
+    return {name: int(numbers.integers(1, most + 1)) for name in counts}
 
 
 def _value(name, default, hints, training, numbers):

@@ -208,7 +208,11 @@ def test_trials_are_drawn_around_the_defaults(few):
     values = {name: [own[name] for own in drawn if name in own] for name in line.options}
     for name in ("seed", "loss", "start", "parts", "epsilon", "rates", "turns"):
         assert values[name] == []
-    for name in ("epochs", "factor", "strength", "rounds", "learning_rate", "ceiling", "full"):
+    few = training.epochs // 10
+    cheap = [own["epochs"] for own in drawn[1::2]]  # every second trial fits into a tenth
+    assert (min(cheap), max(cheap)) == (1, few)
+    assert max(own.get("epochs", 0) for own in drawn[::2]) > few
+    for name in ("factor", "strength", "rounds", "learning_rate", "ceiling", "full"):
         assert 70 < len(values[name]) < 130
     stops = [stop for stop in values["stop_accuracy"] if stop is not None]
     assert 0 <= min(stops) < 0.2 < 0.8 < max(stops) <= 1
