@@ -6,18 +6,15 @@ import json
 import os
 import pathlib
 import shutil
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from tfunlearn.audit import bank_entry, bank_lock
+from tfunlearn.audit import bank_entry
 from tfunlearn.audit.bank_entry import ABSENT, Entries
 from tfunlearn.audit.bank_job import Item, Made
-from tfunlearn.audit.bank_lock import claimed
-from tfunlearn.audit.bank_make import BUSY, MADE, THERE, make
+from tfunlearn.audit.bank_make import make
+from tfunlearn.pool import BUSY, MADE, THERE
 
 ROLES = ("forget", "test")
 ITEM = Item(3, False)
@@ -252,26 +249,3 @@ def test_settings_are_written_once(entries):
     before = path.stat()
     entries.write_settings({"epochs": 1})
     assert path.stat().st_mtime_ns == before.st_mtime_ns
-
-
-HOLD = f"""
-import runpy, sys
-claimed = runpy.run_path({bank_lock.__file__!r})["claimed"]
-with claimed(sys.argv[1]) as mine:
-    print(mine, flush=True)
-    sys.stdin.readline()
-"""
-
-
-def test_a_claim_ends_with_its_process_however_that_ends(tmp_path):
-    lock = tmp_path / "lock"
-    command = [sys.executable, "-c", HOLD, str(lock)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as process:
-        assert process.stdout.readline() == "True\n"
-        with claimed(lock) as mine:
-            assert not mine
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    with claimed(lock) as mine:
-        assert mine

@@ -69,7 +69,7 @@ def test_deaths_and_failures_on_a_cluster_that_runs(tmp_path, settled):
     settled.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
     try:
         bank = make_bank(tmp_path)
-        with pytest.raises(RuntimeError, match=r"seed 0, .* its actor died 1 times"):
+        with pytest.raises(RuntimeError, match=r"seed 0, .* its process died 1 times"):
             bank.fill(1, ray_address="auto", retries=0)
         large = make_bank(tmp_path, dtype="float16", optimizer=keras.optimizers.SGD(1e6))
         with pytest.raises(RuntimeError, match="seed 0, without the forget set: "):

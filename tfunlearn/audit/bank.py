@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,19 +17,19 @@ from tfunlearn.audit import bank_spool, marks
 from tfunlearn.audit.bank_entry import Entries
 from tfunlearn.audit.bank_job import Item, Job, whole
 from tfunlearn.audit.bank_key import data_marks, settings
-from tfunlearn.audit.bank_make import BUSY, DIED, Event, make_here
+from tfunlearn.audit.bank_make import make_here
 from tfunlearn.audit.bank_reading import BankReading
 from tfunlearn.audit.bank_training import Trainer
 from tfunlearn.audit.bank_workers import make_with_processes
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check
+from tfunlearn.pool import DIED, ERROR, LOST, Event, check_counts, until_done
 from tfunlearn.training import Recipe, check_epochs
 
 __all__ = ["ReferenceBank"]
 
 IN_SEED_STEP = 500_000  # from a bank's first seed to that of its first model with the forget set
 _SHOWN = 16  # digits of the key that are the folder's name
-_PATIENCE = 0.5  # seconds between looks at a model that another process is making
 
 
 class ReferenceBank(BankReading):
@@ -181,21 +180,20 @@ class ReferenceBank(BankReading):
             return 0
         self._require_same_data()
         done, total = 0, len(todo)
-        with self._maker(workers, ray_address, retries) as make:
-            while todo:
-                busy = []
-                for event in make(todo):
-                    if event.kind == BUSY:
-                        busy.append(event.item)
-                    elif event.kind == DIED:
-                        self._say(f"{event.item}: its process {event.text}; tried again")
-                    else:
-                        done += 1
-                        if progress is not None:
-                            progress(done, total, str(event))
-                todo = busy
-                if todo:
-                    time.sleep(_PATIENCE)
+        with (
+            self._maker(workers, ray_address, retries) as make,
+            contextlib.closing(until_done(todo, make, self._free)) as events,
+        ):
+            for event in events:
+                if event.kind == DIED:
+                    self._say(f"{event.item}: its process {event.text}; tried again")
+                    continue
+                if event.kind in (LOST, ERROR):
+                    words = "its process " if event.kind == LOST else ""
+                    raise RuntimeError(f"{event.item}: {words}{event.text}")
+                done += 1
+                if progress is not None:
+                    progress(done, total, str(event))
         return done
 
     def missing(self, count: int, *, include_forget: bool = False) -> list[int]:
@@ -220,11 +218,7 @@ class ReferenceBank(BankReading):
 
     def _workers(self, workers: int | None, ray_address: str | None, retries: int) -> int | None:
         """Returns how many processes are to work, once it is known that they can."""
-        for name, value, least in (("workers", workers, 1), ("retries", retries, 0)):
-            if value is not None and (not isinstance(value, int | np.integer) or value < least):
-                raise ValueError(
-                    f"{name}: expected a whole number of at least {least}. Received: {value!r}."
-                )
+        check_counts(workers=workers, retries=retries)
         if self._threads is None:
             if (workers or 1) > 1 or ray_address is not None:
                 raise ValueError(
@@ -251,10 +245,16 @@ class ReferenceBank(BankReading):
                 options["workers"] = workers or 1
                 yield lambda items: make_with_processes(self._entries, folder, items, **options)
                 return
-            from tfunlearn.audit.bank_ray import make_on_ray, running
+            from tfunlearn.audit.bank_ray import make_on_ray
+            from tfunlearn.pool.on_ray import running
 
             with running(ray_address):
                 yield lambda items: make_on_ray(self._entries, folder, items, **options)
+
+    def _free(self, item: Item) -> bool:
+        """Tells whether no other process is making a model."""
+        with self._entries.claim(item) as mine:
+            return mine
 
     def _require_same_data(self) -> None:
         """Raises if arrays were changed in place since they were marked."""
@@ -285,7 +285,4 @@ def _check(epochs: Any, dtype: Any, threads: Any) -> None:
     check_epochs(epochs)
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype: expected 'float32' or 'float16'. Received: {dtype!r}.")
-    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
-        raise ValueError(
-            f"threads: expected a whole number of at least 1, or None. Received: {threads!r}."
-        )
+    check_counts(threads=threads)

@@ -10,7 +10,7 @@ import os
 import pathlib
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,14 @@ import numpy as np
 from tfunlearn.audit import marks
 from tfunlearn.audit.bank_job import Item, Made
 from tfunlearn.audit.bank_key import item_key
-from tfunlearn.audit.bank_lock import claimed
+from tfunlearn.pool import claimed, scratch
+from tfunlearn.pool.scratch import SCRATCH
 from tfunlearn.report.files import write_atomically
 
 __all__ = ["ABSENT", "SETTINGS", "WEIGHTS", "Entries"]
 
 ABSENT = "not there"
 NOTE, SETTINGS, WEIGHTS, VERSION = "note.json", "bank.json", "model.weights.h5", 1
-SCRATCH = "scratch-"
 
 
 class Entries:
@@ -159,18 +159,9 @@ class Entries:
                 content = {"schema": "tfunlearn.bank", "version": VERSION, "key": self.key}
                 write_atomically(path, _text({**content, "settings": settings}))
 
-    @contextlib.contextmanager
-    def scratch(self) -> Iterator[pathlib.Path]:
+    def scratch(self) -> contextlib.AbstractContextManager[pathlib.Path]:
         """Yields a folder for the time of a block; `clear_all` removes it if the process dies."""
-        name = f"{SCRATCH}{secrets.token_hex(8)}"
-        with claimed(self._lock(name)):
-            path = self.folder / f".{name}.tmp"
-            path.mkdir()
-            try:
-                yield path
-            finally:
-                _remove(path)
-        self._lock(name).unlink(missing_ok=True)
+        return scratch(self.folder)
 
     def _lock(self, name: str) -> pathlib.Path:
         return self.folder / "locks" / name

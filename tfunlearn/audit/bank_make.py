@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from tfunlearn.audit.bank_entry import Entries
 from tfunlearn.audit.bank_job import Item
 from tfunlearn.audit.bank_training import Trainer
+from tfunlearn.pool import BUSY, MADE, THERE, Event
 
-__all__ = ["BUSY", "DIED", "MADE", "THERE", "Event", "make", "make_here"]
-
-MADE, THERE, BUSY, DIED = "made", "there", "busy", "died"
-
-
-class Event(NamedTuple):
-    """What became of a model that was to be made.
-
-    Attributes:
-        kind: "made", "there" (another process had made it), "busy" (another process is at it), or
-            "died" (the process that was at it ended; it is tried again).
-        item: Which model.
-        text: Seconds, or how the process ended.
-    """
-
-    kind: str
-    item: Item
-    text: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.item}: {self.kind} {self.text}".strip()
+__all__ = ["make", "make_here"]
 
 
 def make(trainer: Trainer, entries: Entries, item: Item) -> Event:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
-from types import MappingProxyType
 from typing import Any
 
 import keras
-import numpy as np
 
 from tfunlearn.audit.bank_job import Job
 from tfunlearn.audit.bank_key import architecture, loss_config, model_mark
 from tfunlearn.audit.bank_own import Part, own_parts
-from tfunlearn.data import ForgetSplit
-from tfunlearn.data.sources import ArraySource
+from tfunlearn.data.spool import read_split, write_split
 from tfunlearn.models import iter_layers
 from tfunlearn.training import Recipe
 
@@ -55,16 +52,6 @@ def write(job: Job, folder: pathlib.Path) -> None:
         job: What the models have in common; `check_spoolable` has let it pass.
         folder: An empty folder.
     """
-    sources: dict[int, int] = {}
-    roles = {}
-    for role in _roles(job):
-        source = job.split.source(role)
-        if id(source) not in sources:
-            number = sources[id(source)] = len(sources)
-            np.save(folder / f"x-{number}.npy", source.x, allow_pickle=False)
-            np.save(folder / f"y-{number}.npy", source.y, allow_pickle=False)
-        np.save(folder / f"ids-{role}.npy", job.split.ids[role], allow_pickle=False)
-        roles[role] = sources[id(source)]
     job.model.save(folder / _MODEL)
     recipe = job.recipe
     content = {
@@ -75,9 +62,7 @@ def write(job: Job, folder: pathlib.Path) -> None:
         "optimizer": recipe.optimizer,
         "metrics": recipe.metrics,
         "no_decay": recipe.no_decay,
-        "sources": roles,
-        "kind": job.split.kind,
-        "num_classes": job.split.num_classes,
+        "split": write_split(job.split, folder, _roles(job)),
         "epochs": job.epochs,
         "batch_size": job.batch_size,
         "jit_compile": job.jit_compile,
@@ -119,27 +104,13 @@ def read(folder: pathlib.Path, stack: contextlib.ExitStack) -> Job:
     recipe = Recipe(loss, content["optimizer"], content["metrics"], content["no_decay"])
     names = ("epochs", "batch_size", "jit_compile", "dtype", "keep_weights")
     options = {name: content[name] for name in names}
-    return Job(model, _split(folder, content), recipe, roles=tuple(content["roles"]), **options)
-
-
-def _split(folder: pathlib.Path, content: dict[str, Any]) -> ForgetSplit:
-    """Returns the split; each source of inputs is mapped, not read."""
-    sources: dict[int, ArraySource] = {}
-    ids = {}
-    for role, number in content["sources"].items():
-        ids[role] = _load(folder, f"ids-{role}")
-        if number not in sources:
-            x, y = _load(folder, f"x-{number}", mmap_mode="r"), _load(folder, f"y-{number}")
-            sources[number] = ArraySource(x, y)
-    by_role = {role: sources[number] for role, number in content["sources"].items()}
-    kind, classes = content["kind"], content["num_classes"]
-    return ForgetSplit(
-        kind, classes, MappingProxyType(ids), "", by_role["retain"], MappingProxyType(by_role)
+    return Job(
+        model,
+        read_split(folder, content["split"]),
+        recipe,
+        roles=tuple(content["roles"]),
+        **options,
     )
-
-
-def _load(folder: pathlib.Path, name: str, **options: Any) -> np.ndarray:
-    return np.load(folder / f"{name}.npy", allow_pickle=False, **options)
 
 
 def _roles(job: Job) -> list[str]:

@@ -1,0 +1,129 @@
+"""Processes that make pieces of work: what they are asked, and what becomes of them."""
+
+import json
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+from tfunlearn.pool import DIED, ERROR, LOST, MADE, Work, processes, with_processes
+
+ITEMS = [f"piece-{number}" for number in range(4)]
+
+# stands in for the worker: notes what it is asked, and ends as the folder's file says
+FAKE = """
+import json, os, pathlib, signal, sys
+folder = pathlib.Path(json.loads(sys.argv[1])["folder"])
+acts = json.loads((folder / "acts.json").read_text())
+for line in sys.stdin:
+    name = json.loads(line)["name"]
+    with open(folder / "log", "a") as file:
+        file.write(f"{name}\\n")
+    times = (folder / "log").read_text().split().count(name)
+    act = acts.get(name, ["done"])
+    act = act[min(times, len(act)) - 1]
+    print("a library prints", flush=True)
+    if act == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if act == "exit":
+        sys.stderr.write("no such thing")
+        sys.exit(3)
+    answer = {"error": "it diverged"} if act == "error" else {"kind": "made", "text": "in 0.1 s"}
+    print("tfunlearn worker: " + json.dumps(answer), flush=True)
+"""
+
+
+def ask(item):
+    return {"name": item}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A function: what becomes of pieces -> the events of a crew, and the pieces asked for."""
+    monkeypatch.setattr(processes, "_PROGRAM", FAKE)
+
+    def call(acts, workers=2, retries=2, until=None, needs=None):
+        (tmp_path / "acts.json").write_text(json.dumps(acts))
+        options = {"workers": workers, "retries": retries, "question": ask, "needs": needs}
+        events = []
+        made = with_processes(Work("of no use", tmp_path), ITEMS, **options)
+        for event in made:
+            events.append(event)
+            if event.kind == until:
+                made.close()
+        return events, (tmp_path / "log").read_text().split()
+
+    return call
+
+
+@pytest.mark.parametrize("workers", [1, 2, 9])
+def test_each_piece_is_asked_for_once(run, workers):
+    events, asked = run({}, workers)
+    assert sorted(event.item for event in events) == ITEMS
+    assert {event.kind for event in events} == {MADE}
+    assert sorted(asked) == ITEMS
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_process_that_dies_is_replaced_and_its_piece_tried_again(run, workers):
+    acts = {"piece-1": ["kill", "exit", "done"], "piece-2": ["exit", "done"]}
+    events, asked = run(acts, workers)
+    died = [(event.item, event.text) for event in events if event.kind == DIED]
+    assert sorted(died) == [
+        ("piece-1", "ended with status 3: ... no such thing"),
+        ("piece-1", "was ended by SIGKILL (often: out of memory)"),
+        ("piece-2", "ended with status 3: ... no such thing"),
+    ]
+    assert sorted(event.item for event in events if event.kind == MADE) == ITEMS
+    assert [asked.count(item) for item in ITEMS] == [1, 3, 2, 1]
+
+
+def test_a_piece_whose_processes_die_too_often_is_lost_and_the_others_are_made(run):
+    events, asked = run({"piece-2": ["kill"]}, retries=1)
+    (text,) = [event.text for event in events if event.kind == LOST]
+    assert text.startswith("died 2 times. Expected: at most 1. The last one was ended by SIGKILL")
+    made = sorted(event.item for event in events if event.kind == MADE)
+    assert made == ["piece-0", "piece-1", "piece-3"]
+    assert asked.count("piece-2") == 2
+
+
+def test_nothing_is_begun_after_an_error_by_whoever_stops_there(run):
+    events, asked = run({"piece-0": ["error"]}, workers=1, until=ERROR)
+    assert [(event.kind, event.item, event.text) for event in events] == [
+        (ERROR, "piece-0", "it diverged")
+    ]
+    assert asked == ["piece-0"]
+
+
+def test_a_piece_waits_for_what_it_needs(run):
+    first = {"piece-0", "piece-3"}
+    events, asked = run({}, 4, needs=lambda item: [] if item in first else ["piece-3"])
+    assert set(asked[:2]) == first
+    assert sorted(event.item for event in events) == ITEMS
+
+
+def test_processes_end_with_whoever_stops_asking(tmp_path, monkeypatch):
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(processes, "_PROGRAM", FAKE)
+    monkeypatch.setattr(
+        processes.subprocess,
+        "Popen",
+        lambda *args, **options: started.append(popen(*args, **options)) or started[-1],
+    )
+    (tmp_path / "acts.json").write_text("{}")
+    events = with_processes(Work("of no use", tmp_path), ITEMS, workers=2, retries=0, question=ask)
+    next(events)
+    events.close()
+    assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
+
+
+def test_a_start_that_fails_is_an_error_that_says_why(tmp_path):
+    """The real worker, with a start that is not there."""
+    work = Work("tfunlearn.pool:nothing_of_that_name", pathlib.Path(tmp_path))
+    events = with_processes(work, ["piece"], workers=1, retries=0, question=ask)
+    event = next(events)
+    events.close()
+    assert event.kind == ERROR
+    assert "nothing_of_that_name" in event.text
