@@ -50,4 +50,5 @@ class KeptGradients(keras.optimizers.Optimizer):
 
 def norm(values: list[Any]) -> float:
     """Returns the Euclidean norm of several tensors together."""
-    return float(ops.sqrt(sum(ops.sum(ops.square(value)) for value in values)))
+    total = ops.sqrt(sum(ops.sum(ops.square(value)) for value in values))
+    return float(ops.convert_to_numpy(total))

@@ -184,7 +184,7 @@ def _mean_sensitivity(calm: MUMis, stream: Any) -> float:
     for x, y in training.iterate(stream):
         inputs = ops.convert_to_tensor(x["forget"])
         true = true_class(y["forget"], widened(calm.student(inputs[:1], training=False)))
-        total += float(ops.sum(calm.sensitivity(inputs, true)))
+        total += float(ops.convert_to_numpy(ops.sum(calm.sensitivity(inputs, true))))
         count += len(inputs)
     if not total > 0:
         raise ValueError(

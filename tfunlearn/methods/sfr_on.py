@@ -260,7 +260,8 @@ class _Steps:
         rate, alpha = (fall * value for value in self.rates)
         factor = rate * alpha
         if self.clip is not None:
-            norm = alpha * math.sqrt(sum(float(ops.sum(ops.square(way))) for way in ways))
+            squares = [ops.convert_to_numpy(ops.sum(ops.square(way))) for way in ways]
+            norm = alpha * math.sqrt(sum(map(float, squares)))
             factor *= self.clip / max(norm, self.clip)
         for weight, old, way in zip(weights, before, ways, strict=True):
             weight.assign(old + factor * way)

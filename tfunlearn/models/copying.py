@@ -202,15 +202,19 @@ def _copy_trainable(model: keras.Model, twin: keras.Model) -> None:
 def _reseed(config: Any, numbers: np.random.Generator, *, initializers: bool = True) -> Any:
     """Returns a config in which every written-out seed is replaced by a drawn one.
 
+    On PyTorch every other seed too: dropout that was given none draws there from PyTorch's own
+    random state, which no seed of Keras reaches.
+
     Args:
         config: the config, or a part of it.
         numbers: where the seeds are drawn from.
         initializers: replace the seeds of initial weights too, not only those of dropout.
     """
+    on_torch = keras.backend.backend() == "torch"
     if isinstance(config, dict):
         return {
             key: int(numbers.integers(2**31 - 1))
-            if key == "seed" and isinstance(value, int)
+            if key == "seed" and (isinstance(value, int) or (value is None and on_torch))
             else value
             if key.endswith("_initializer") and not initializers
             else _reseed(value, numbers, initializers=initializers)
