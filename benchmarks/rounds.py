@@ -51,7 +51,11 @@ def read(made, argv, smaller=()):
         for name in ("rounds", *smaller)
         if getattr(args, name) < made.get_default(name)
     ]
-    found += [f"--{name}" for name in ("only", "here", "dataset") if _changed(made, args, name)]
+    found += [
+        f"--{name}"
+        for name in ("only", "here", "dataset", "compiler")
+        if _changed(made, args, name)
+    ]
     contestant = getattr(args, "contestant", None)
     if found and contestant is None and args.out == made.get_default("out"):
         made.error(f"{', '.join(found)}: --out FILE is wanted too: no committed result")

@@ -2,7 +2,8 @@
 
 import math
 
-NAMES = ("training", "methods", "fisher", "split", "bank", "import", "growth")
+HERE = ("training", "methods", "fisher", "split", "bank", "import", "growth")
+ON_GPU = ("gpu_resnet", "gpu_bank")
 
 
 def table(read):
@@ -11,7 +12,7 @@ def table(read):
     Args:
         read: function of a result's file name that returns its content, or None.
     """
-    results = {name: read(f"{name}.json") for name in NAMES}
+    results = {name: read(f"{name}.json") for name in (*HERE, *ON_GPU)}
     rows = [row for name, make in ROWS.items() if results[name] for row in make(results[name])]
     parts = []
     if rows:
@@ -23,9 +24,10 @@ def table(read):
     if results["growth"]:
         parts.append(growth_table(results["growth"]))
     parts += [f"- {name}: {machine_text(found)}" for name, found in results.items() if found]
-    missing = [f"`python benchmarks/run_{name}.py`" for name in NAMES if not results[name]]
-    if missing:
-        parts.append(f"Not run yet: {', '.join(missing)}.")
+    for names, reason in ((HERE, ""), (ON_GPU, "needs a GPU: ")):
+        missing = [f"`python benchmarks/run_{name}.py`" for name in names if not results[name]]
+        if missing:
+            parts.append(f"Not run yet: {reason}{', '.join(missing)}.")
     return joined(parts)
 
 
@@ -40,15 +42,26 @@ def joined(parts):
 
 def machine_text(result):
     """Returns on what a result was made."""
-    found, cores = result["environment"], result["machine"]["cores"]
-    torch = f", PyTorch {found['torch']}" if "torch" in found else ""
+    found, device = result["environment"], result.get("device")
     rounds = result["settings"]["rounds"]
-    said = {"training": training_text, "growth": growth_text}.get(result["benchmark"])
+    if device is None:
+        place = f"{result['machine']['cores']} cores ({found['processor']})"
+    else:
+        place, found = device_text(device), {**found, "jax": device["jax"]}
+    versions = [f"{label} {found[key]}" for key, label in LIBRARIES.items() if key in found]
+    said = TEXTS.get(result["benchmark"])
     more = f" {said(result)}" if said else ""
-    return (
-        f"{rounds} rounds on {cores} cores ({found['processor']}), Keras {found['keras']}, "
-        f"TensorFlow {found['tensorflow']}{torch}.{more}"
-    )
+    return f"{rounds} rounds on {place}, {', '.join(versions)}.{more}"
+
+
+LIBRARIES = {"keras": "Keras", "tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+
+
+def device_text(device):
+    """Returns a GPU's name, and its memory as the library that tells all of it has it."""
+    memory = device.get("torch", device)["memory_mib"]
+    size = "" if memory is None else f" ({figure(memory / 1024)} GiB)"
+    return f"one {device['name']}{size}"
 
 
 def training_text(result):
@@ -72,6 +85,28 @@ def growth_text(result):
         f"Times as long for a forget set of half of {found['examples']:,} examples as for one of "
         f"one: {ratios}."
     )
+
+
+def gpu_text(result):
+    """Returns what is made once, and how many images a second were trained on afterwards."""
+    of_all, what = {
+        "gpu_resnet": ("first_pass_seconds", "First pass"),
+        "gpu_bank": ("seconds_a_model", "Mean of all models"),
+    }[result["benchmark"]]
+    said = [
+        f"{name} {figure(found[of_all]['median'])} s and "
+        f"{figure(found['examples_a_second']['median'])}"
+        for name, found in result["contestants"].items()
+    ]
+    return f"{what}, with all that is made once, and images a second after it: {'; '.join(said)}."
+
+
+TEXTS = {
+    "training": training_text,
+    "growth": growth_text,
+    "gpu_resnet": gpu_text,
+    "gpu_bank": gpu_text,
+}
 
 
 def row_of(what, beside, theirs, own, ratio, unit="s"):
@@ -103,14 +138,18 @@ TRAINING_PEERS = {
 
 def training_rows(result):
     """Returns an epoch of the MNIST network beside each peer."""
-    found = result["contestants"]
-    own, rows = found["tfunlearn"], []
-    for name, beside in TRAINING_PEERS.items():
-        if name in result["ratio"]:
-            theirs = found[name]["epoch_seconds"]
-            what = "an epoch, MNIST network"
-            rows.append(row_of(what, beside, theirs, own["epoch_seconds"], result["ratio"][name]))
-    return rows
+    what = "an epoch, MNIST network"
+    return peer_rows(result, what, TRAINING_PEERS, "tfunlearn", "epoch_seconds")
+
+
+def peer_rows(result, what, peers, ours, key):
+    """Returns a figure of one contestant beside that of each peer that ran."""
+    found, ratio = result["contestants"], result["ratio"]
+    return [
+        row_of(what, beside, found[name][key], found[ours][key], ratio[name])
+        for name, beside in peers.items()
+        if name in ratio
+    ]
 
 
 METHOD_ROWS = {
@@ -202,6 +241,35 @@ def import_rows(result):
     ]
 
 
+GPU_RESNET_PEERS = {
+    "keras_no_jit": "Keras on JAX, `jit_compile=False`",
+    "pytorch": "PyTorch, images on the GPU",
+    "pytorch_compile": "PyTorch, the same, `torch.compile`",
+}
+
+
+def gpu_resnet_rows(result):
+    """Returns an epoch of the ResNet50 on a GPU beside each peer."""
+    what = "an epoch, CIFAR-10 ResNet50, GPU"
+    return peer_rows(result, what, GPU_RESNET_PEERS, "keras_jit", "epoch_seconds")
+
+
+GPU_BANK_PEERS = {
+    "tfunlearn_no_jit": "the same, `jit_compile=False`",
+    "pytorch": "PyTorch, one after the other, images on the GPU",
+    "pytorch_compile": "PyTorch, the same, `torch.compile`",
+    "jax_alone": "a JAX program for a whole training",
+    "jax_stacked": "a JAX program for all of them, weights stacked",
+}
+
+
+def gpu_bank_rows(result):
+    """Returns a model of a bank on a GPU beside each peer."""
+    settings = result["settings"]
+    what = f"a model of {settings['models']}, {settings['epochs']} epochs, MNIST network, GPU"
+    return peer_rows(result, what, GPU_BANK_PEERS, "tfunlearn_jit", "later_seconds_a_model")
+
+
 ROWS = {
     "training": training_rows,
     "methods": methods_rows,
@@ -209,6 +277,8 @@ ROWS = {
     "split": split_rows,
     "bank": bank_rows,
     "import": import_rows,
+    "gpu_resnet": gpu_resnet_rows,
+    "gpu_bank": gpu_bank_rows,
 }
 
 
