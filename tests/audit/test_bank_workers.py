@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+from tfunlearn import audit
 from tfunlearn.audit import ReferenceBank, bank_spool
 from tfunlearn.audit.bank_key import data_marks, model_mark
+from tfunlearn.pool import ERROR, LOST, Event
 
 from . import bank_parts as parts
 
@@ -32,22 +34,25 @@ def test_two_processes_of_which_one_dies_give_the_bytes_of_this_one(tmp_path, mo
     assert [path.name for path in apart.folder.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_model_whose_processes_die_too_often_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFUNLEARN_TEST_DEATH", str(tmp_path / "died"))
-    bank = ReferenceBank(
-        tmp_path, parts.make_net(loss=parts.dying), parts.make_split(), epochs=1, say=None
-    )
-    words = "seed 0, without the forget set: its process died 1 times. .* at most 0.*SIGKILL"
-    with pytest.raises(RuntimeError, match=words):
-        bank.fill(1, retries=0)
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(LOST, "its process died 3 times"), (ERROR, "died 3 times")],
+)
+def test_a_model_that_processes_cannot_make_is_an_error(tmp_path, monkeypatch, kind, words):
+    ended = []
 
+    def make(entries, job, items, **options):
+        try:
+            yield Event(kind, items[0], "died 3 times")
+        finally:
+            ended.append(options)
 
-def test_a_training_that_fails_in_a_process_is_an_error(tmp_path):
-    net = parts.make_net(optimizer=keras.optimizers.SGD(1e6))
-    bank = ReferenceBank(tmp_path, net, parts.make_split(), dtype="float16", say=None)
-    with pytest.raises(RuntimeError, match="seed 0, without the forget set: "):
-        bank.fill(2)
-    assert bank.missing(2) == [0, 1]
+    monkeypatch.setattr(audit.bank, "make_with_processes", make)
+    bank = ReferenceBank(tmp_path, parts.make_net(), parts.make_split(), say=None)
+    with pytest.raises(RuntimeError, match=f"^seed 0, without the forget set: {words}$"):
+        bank.fill(2, workers=3, retries=2)
+    assert ended == [{"workers": 3, "threads": 1, "retries": 2}]
+    assert [path.name for path in bank.folder.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_job_comes_back_from_its_folder_as_it_was(tmp_path):

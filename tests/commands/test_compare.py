@@ -33,6 +33,7 @@ def test_compare_gets_its_options(tmp_path, monkeypatch, started, capsys):
     options += ["--limit", "90", "--epochs", "7", "--data-dir", str(tmp_path)]
     options += ["--set", "finetune.epochs=3", "vision_confuser.stddev=0.5"]
     args = ["compare", "--task", "backdoor", "--dataset", "cifar10", "--out", out, *options]
+    args += ["--workers", "2", "--threads", "3", "--ray-address", "auto"]
     assert cli.main([*args, "--searched", str(found)]) == 0
     [(given, options)] = calls
     noted = options.pop("command")
@@ -48,12 +49,15 @@ def test_compare_gets_its_options(tmp_path, monkeypatch, started, capsys):
         "data_dir": tmp_path,
         "options": {"finetune": {"epochs": 3}, "vision_confuser": {"stddev": 0.5}},
         "searched": {"finetune": {"epochs": 1}},
+        "workers": 2,
+        "ray_address": "auto",
+        "threads": 3,
         "verbose": 0,
     }
     assert noted == (
         "tfunlearn compare --task backdoor --dataset cifar10 --methods finetune,vision_confuser "
         "--seeds 2 --references 4 --limit 90 --epochs 7 --set finetune.epochs=3 "
-        f"vision_confuser.stddev=0.5 --searched {found.name}"
+        f"vision_confuser.stddev=0.5 --searched {found.name} --workers 2 --threads 3"
     )
     assert capsys.readouterr().out.endswith("report.html and report.json\n")
 
@@ -63,6 +67,7 @@ def test_compare_by_default_runs_everything(tmp_path, monkeypatch, started):
     monkeypatch.setattr(compare, "compare", lambda *args, **options: calls.append(options))
     assert cli.main(["compare", "--task", "random", "--out", str(tmp_path)]) == 0
     expected = {"dataset": "digits", "names": None, "seeds": 3, "references": 3, "limit": None}
+    expected |= {"workers": None, "ray_address": None, "threads": None}
     assert expected.items() <= calls[0].items()
 
 
@@ -72,6 +77,14 @@ def test_compare_by_default_runs_everything(tmp_path, monkeypatch, started):
         ([], "required: --task"),
         (["--task", "magic"], "invalid choice: 'magic'"),
         (["--task", "random", "--seeds", "0"], "--seeds: expected a whole number of at least 1"),
+        (
+            ["--task", "random", "--workers", "0"],
+            "--workers: expected a whole number",
+        ),
+        (
+            ["--task", "random", "--threads", "x"],
+            "--threads: expected a whole number",
+        ),
         (["--task", "random", "--methods", "magic"], "method: expected one of retrain"),
         (["--task", "random", "--set", "epochs=1"], "--set: expected METHOD.KEY=VALUE"),
         (["--task", "random", "--set", "finetune.magic=1"], "finetune does not take 'magic'"),

@@ -9,7 +9,7 @@ from tfunlearn.commands.recorded import recorded
 TASKS = ("random", "whole_class", "mislabelled", "backdoor")
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
 _OF_TASK = ("task", "dataset", "methods", "seeds", "references", "limit", "epochs")
-_RECORDED = (*_OF_TASK, "set", "searched")
+_RECORDED = (*_OF_TASK, "set", "searched", "workers", "threads")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -70,6 +70,14 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="what benchmarks/search.py wrote: its best settings become rows of their own",
     )
+    option("--workers", type=positive, help="rows made at a time (default: 1, on Ray all)")
+    option("--ray-address", metavar="ADDRESS", help="work on Ray: an address, auto or local")
+    option(
+        "--threads",
+        type=positive,
+        help="CPU threads of each operation, so that machines with other numbers of processors "
+        "give the same figures (default: as many as there are)",
+    )
     option("--verbose", action="store_true", help="show Keras' progress and TensorFlow's messages")
     option("--debug", action="store_true", help="show the traceback of an error")
 
@@ -103,6 +111,9 @@ def call(args: argparse.Namespace) -> None:
         data_dir=args.data_dir,
         options=options,
         searched=searched,
+        workers=args.workers,
+        ray_address=args.ray_address,
+        threads=args.threads,
         command=recorded("compare", args, _RECORDED),
         verbose=int(args.verbose),
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -10,9 +10,12 @@ from tfunlearn import methods
 from tfunlearn.audit.environment import environment
 from tfunlearn.data import scenarios
 from tfunlearn.experiments import compare_figures, compare_page
+from tfunlearn.experiments.compare_make import Workers, make_with_workers
 from tfunlearn.experiments.compare_run import Attempt, Options, Run
 from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import write_json
+from tfunlearn.pool import check_counts
+from tfunlearn.report import AuditReport
 
 SEARCHED = " (searched)"
 _SCOPES = {"whole_class": "class"}  # of the other tasks: single examples
@@ -31,6 +34,10 @@ def compare(
     data_dir: str | PathLike | None = None,
     options: Mapping[str, Options] | None = None,
     searched: Mapping[str, Options] | None = None,
+    workers: int | None = None,
+    ray_address: str | None = None,
+    threads: int | None = None,
+    retries: int = 2,
     command: str = "",
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
@@ -40,7 +47,10 @@ def compare(
     For every seed an original is trained, and references on what is to stay; then each method is
     run on the original. What is finished is kept, so that a killed run goes on where it stopped. A
     row is made again if its options have changed; everything is, if data, training, versions or
-    any file of this package have.
+    any file of this package have. Several runs may be at work on one folder: no row is made twice.
+
+    Workers give the figures that this process alone gives, but for seconds: those of workers on one
+    machine are longer, and the report says how many were at work beside each other.
 
     Args:
         task: one of ``data.scenarios.TASKS``.
@@ -56,6 +66,16 @@ def compare(
         data_dir: folder of the data files.
         options: method to options that differ from its defaults.
         searched: method to options under which it is run once more, as a row of its own.
+        workers: rows made at a time: by default one, in this process; more in as many processes; on
+            Ray by default as many as it has processors for.
+        ray_address: work on Ray: the address of a cluster, "auto" for the one that runs, or
+            "local" to start one here. Results come back to this process, which writes them.
+        threads: CPU threads of an operation, set on TensorFlow alone; rows are then made in other
+            processes, where it can be set, and kept under it. The last bits of a convolution depend
+            on it: set it where machines have different numbers of processors. By default as many
+            as a machine gives.
+        retries: how often a row is tried again whose worker died. A method whose workers died too
+            often is a row with that reason.
         command: what is noted as the command that made the report.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of output; None for silence.
@@ -65,10 +85,13 @@ def compare(
         of every seed. A method that fails is a row with its reasons.
 
     Raises:
+        ImportError: if Ray is asked for and not installed.
         FileNotFoundError: if the data is not there and cannot be downloaded.
         OSError: if ``out`` cannot be written to.
+        RuntimeError: if an original or a reference could not be made by workers.
         TypeError: if an option is something that a row cannot be kept under: a lambda, say.
-        ValueError: if the task, a method or an option is unknown, or a number is out of range.
+        ValueError: if the task, a method or an option is unknown, or a number is out of range, or
+            workers cannot be given a method or an option.
     """
     say = say or (lambda line: None)
     make = scenarios.get(task)
@@ -78,12 +101,20 @@ def compare(
         raise ValueError(
             f"references: expected a whole number of at least 1. Received: {references!r}."
         )
+    check_counts(workers=workers, retries=retries, threads=threads)
+    crew = Workers(workers, ray_address, threads, retries)
+    crew.check(attempts)
     out = writable_folder(out)
     given = {"limit": limit, "epochs": epochs, "data_dir": data_dir}
-    reports, failed = {}, {}
-    for seed in numbers:
-        run = Run(make(dataset, seed=seed, **given), out / "stages", verbose, say)
-        reports[seed], failed[seed] = run.report(attempts, references)
+    runs = (
+        Run(make(dataset, seed=seed, **given), out / "stages", verbose, say, attempts, 1, threads)
+        for seed in numbers
+    )
+    reports, failed, measured = {}, {}, {}
+    for run, report, reasons in _audits(runs, attempts, references, crew, say):
+        seed = run.scenario.seed
+        reports[seed], failed[seed] = report, reasons
+        measured[seed] = {row.name: run.measured(row.name) for row in report.rows}
     result = {
         "schema": "tfunlearn.compare",
         "version": 1,
@@ -97,7 +128,9 @@ def compare(
         "seeds": numbers,
         "references": references,
         "unfit": unfit,
-        **compare_figures.figures(reports, attempts, failed),
+        "threads": threads,
+        "processors": _processors(measured),
+        **compare_figures.figures(reports, attempts, failed, _counts(measured)),
     }
     for seed, report in reports.items():
         report.save(out / f"seed-{seed}.json")
@@ -154,6 +187,42 @@ def plan(
     attempts = [Attempt(name, name, options.get(name, {})) for name in fit]
     again = [Attempt(name + SEARCHED, name, searched[name]) for name in fit if name in searched]
     return attempts + again, [name for name in asked if name not in fit]
+
+
+def _all(measured: Mapping[int, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns where and beside whom each row was made, of all seeds."""
+    return [own for rows in measured.values() for own in rows.values()]
+
+
+def _audits(
+    runs: Iterable[Run],
+    attempts: Sequence[Attempt],
+    references: int,
+    crew: Workers,
+    say: Callable[[str], None],
+) -> Iterator[tuple[Run, AuditReport, dict[str, str]]]:
+    """Makes what is missing; yields each seed's run, its audit and the reasons of failures."""
+    if crew.here:
+        for run in runs:
+            yield run, *run.report(attempts, references)
+        return
+    own = {run.scenario.seed: run for run in runs}
+    failed = make_with_workers(own, attempts, references, crew, say)
+    for seed, run in own.items():
+        yield run, run.audit(references, failed[seed]), failed[seed]
+
+
+def _processors(measured: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """Returns the names of the processors that rows were made on."""
+    return sorted({own["processor"] for rows in measured.values() for own in rows.values()} - {""})
+
+
+def _counts(measured: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[int, dict[str, int]]:
+    """Returns seed to row to the workers that were at work when it was made."""
+    return {
+        seed: {name: own["workers"] for name, own in rows.items()}
+        for seed, rows in measured.items()
+    }
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:

@@ -20,6 +20,7 @@ def figures(
     reports: Mapping[int, AuditReport],
     attempts: Sequence["Attempt"],
     failed: Mapping[int, Mapping[str, str]],
+    workers: Mapping[int, Mapping[str, int]] | None = None,
 ) -> dict[str, Any]:
     """Returns the rows over all seeds, the smallest gap first, and those of every seed.
 
@@ -32,14 +33,20 @@ def figures(
         reports: seed to its audit.
         attempts: the methods that were run.
         failed: seed to method to the reason why it has no model.
+        workers: seed to row of its audit to how many workers were at work when its seconds were
+            taken; by default one alone.
 
     Returns:
         ``rows``, ``runs`` (seed to row to its figures) and ``closest``: the row with the smallest
-        gap among those that take at most a tenth of the time of retraining.
+        gap among those that take at most a tenth of the time of retraining. ``workers`` is the
+        largest number of workers of any seconds, in a row and of them all.
     """
     plans = {attempt.label: attempt for attempt in attempts}
     runs = {
-        seed: {label: _of_seed(reports[seed], label) for label in [DO_NOTHING, RETRAIN, *plans]}
+        seed: {
+            label: _of_seed(reports[seed], label, (workers or {}).get(seed, {}))
+            for label in [DO_NOTHING, RETRAIN, *plans]
+        }
         for seed in reports
     }
     rows = []
@@ -64,6 +71,7 @@ def figures(
     return {
         "rows": rows,
         "closest": closest(rows),
+        "workers": max(row["workers"] for row in rows),
         "runs": {
             str(seed): {label: row for label, row in run.items() if row}
             for seed, run in runs.items()
@@ -94,15 +102,28 @@ def closest(rows: Sequence[Mapping[str, Any]], budget: float = BUDGET) -> str | 
     return min(fast, key=_place)["name"] if fast else None
 
 
+def beside(workers: int) -> str:
+    """Returns what is to be said of seconds that were taken with several workers.
+
+    Args:
+        workers: how many were at work at a time.
+    """
+    return (
+        f"Seconds, and shares of those of retraining, were taken with up to {workers} workers at "
+        "work beside each other. Those on one machine slow each other down, so read them as rough."
+    )
+
+
 def _place(row: Mapping[str, Any]) -> tuple[bool, float]:
     """Sorts by gap, rows without one at the end."""
     return row["gap"] is None, row["gap"]["mean"] if row["gap"] else 0.0
 
 
-def _of_seed(report: AuditReport, label: str) -> dict[str, Any] | None:
+def _of_seed(report: AuditReport, label: str, workers: Mapping[str, int]) -> dict[str, Any] | None:
     """Returns a row's figures under one seed, or None if it has no model."""
     if label == RETRAIN:
-        return _references(report)
+        most = max(workers.get(name, 1) for name in report.references)
+        return {**_references(report), "workers": most}
     name = report.original if label == DO_NOTHING else label
     if name not in [row.name for row in report.rows]:
         return None
@@ -120,6 +141,7 @@ def _of_seed(report: AuditReport, label: str) -> dict[str, Any] | None:
         "in_range": None if gap is None or not own else gap <= max(own),
         "seconds": seconds,
         "share_of_retraining": seconds / retraining.mean if retraining.mean else None,
+        "workers": 1 if label == DO_NOTHING else workers.get(label, 1),
         "collapsed": retain is not None and before - retain > COLLAPSE,
         "flags": list(report.row(name).flags),
     }
@@ -170,6 +192,7 @@ def _over_seeds(
         "in_range": sum(marks) if marks else None,
         "collapsed": [seed for seed, own in found.items() if own["collapsed"]],
         "flags": sorted({flag for own in found.values() for flag in own["flags"]}),
+        "workers": max((own["workers"] for own in found.values()), default=1),
     }
 
 

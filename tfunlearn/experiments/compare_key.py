@@ -17,11 +17,12 @@ from tfunlearn.data.scenarios import Scenario
 __all__ = ["code", "common", "inputs", "plain", "source"]
 
 
-def common(scenario: Scenario) -> dict[str, Any]:
+def common(scenario: Scenario, threads: int | None = None) -> dict[str, Any]:
     """Returns what original, references and rows of a seed all depend on.
 
     Args:
         scenario: the task.
+        threads: CPU threads of an operation, if they are fixed.
     """
     backend = keras.backend.backend()
     packages = {"tfunlearn": tfunlearn, "keras": keras, backend: sys.modules[backend]}
@@ -36,6 +37,7 @@ def common(scenario: Scenario) -> dict[str, Any]:
         "backend": backend,
         "versions": {name: package.__version__ for name, package in packages.items()},
         "code": code(),
+        **({} if threads is None else {"threads": threads}),
     }
 
 

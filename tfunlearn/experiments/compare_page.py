@@ -6,7 +6,14 @@ from html import escape
 from os import PathLike
 from typing import Any
 
-from tfunlearn.experiments.compare_figures import BUDGET, DO_NOTHING, METRICS, PROBES, RETRAIN
+from tfunlearn.experiments.compare_figures import (
+    BUDGET,
+    DO_NOTHING,
+    METRICS,
+    PROBES,
+    RETRAIN,
+    beside,
+)
 from tfunlearn.experiments.compare_plot import tradeoff
 from tfunlearn.report.files import write_atomically
 from tfunlearn.report.style import CSS
@@ -60,12 +67,12 @@ def title(result: Mapping[str, Any]) -> str:
 
 
 def notes(result: Mapping[str, Any]) -> list[str]:
-    """Returns what needs a second look: failures, collapses, rows that forget nothing.
+    """Returns what needs a second look: rough seconds, failures, collapses, rows of no use.
 
     Args:
         result: what ``compare`` returned.
     """
-    found = []
+    found = _on_seconds(result)
     for row in result["rows"]:
         for reason, seeds in _reasons(row).items():
             found.append(f"{row['name']} failed under {_listed(seeds)}: {reason}")
@@ -135,7 +142,22 @@ def _setting(result: Mapping[str, Any]) -> str:
 
 def _heads(result: Mapping[str, Any]) -> list[str]:
     probes = [label for name, label in PROBES.items() if _has(result, name)]
-    return ["", *_HEADS, *probes, "gap", "closed", "in range", "seconds", "share"]
+    share = f"share ({workers} workers)" if (workers := _workers(result)) > 1 else "share"
+    return ["", *_HEADS, *probes, "gap", "closed", "in range", "seconds", share]
+
+
+def _workers(result: Mapping[str, Any]) -> int:
+    """Returns how many workers were at work at most when seconds were taken."""
+    return result.get("workers", 1)
+
+
+def _on_seconds(result: Mapping[str, Any]) -> list[str]:
+    """Returns what is to be said of the seconds: who else was at work, and where."""
+    workers, processors = _workers(result), result.get("processors", ())
+    found = [beside(workers)] if workers > 1 else []
+    if len(processors) > 1:
+        found.append(f"Seconds come from different processors: {'; '.join(processors)}.")
+    return found
 
 
 def _has(result: Mapping[str, Any], probe: str) -> bool:
@@ -240,7 +262,8 @@ def _plot(result: Mapping[str, Any]) -> str:
         "to the references. Shaded: nine tenths of the gap closed at a tenth of the cost. The "
         "dashed line is doing nothing, the violet one how far references are from one another."
     )
-    return f'<p class="soft">{text}</p><div class="card">{picture}</div>' if picture else ""
+    text = " ".join([text, *_on_seconds(result)])
+    return f'<p class="soft">{escape(text)}</p><div class="card">{picture}</div>' if picture else ""
 
 
 def _pairs(result: Mapping[str, Any]) -> str:

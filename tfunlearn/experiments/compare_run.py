@@ -6,6 +6,7 @@ import pathlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,13 +24,17 @@ from tfunlearn.audit.rows import RowMaker
 from tfunlearn.data import ForgetSplit
 from tfunlearn.data.scenarios import Scenario
 from tfunlearn.experiments import compare_key
-from tfunlearn.experiments.compare_figures import PROBES
+from tfunlearn.experiments.compare_figures import PROBES, beside
 from tfunlearn.experiments.stages import SEED_STEP, Stages
 from tfunlearn.methods import finetune, retrain
+from tfunlearn.pool import BUSY, MADE, THERE, Event, claimed, here, until_done
 from tfunlearn.report import AuditReport, Column, Row
 
 Options = Mapping[str, Any]
 ORIGINAL = "original"
+FAILED = "failed"
+_REFERENCE = "retrained-"
+_PATIENCE = 0.5  # seconds between looks at an original that another process is making
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,27 @@ class Attempt:
     options: Options = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A row of one seed, with the model that it needs.
+
+    Example:
+        >>> str(Stage(3, "finetune"))
+        'seed 3, finetune'
+    """
+
+    seed: int
+    label: str
+
+    @property
+    def needs(self) -> tuple["Stage", ...]:
+        """The stages that must be made before: the original, for all others."""
+        return () if self.label == ORIGINAL else (Stage(self.seed, ORIGINAL),)
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, {self.label}"
+
+
 class Run:
     """One seed of a task: an original, its references, and the rows that are measured.
 
@@ -49,28 +75,47 @@ class Run:
         folder: where the stages of all seeds are.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of output.
+        attempts: the rows besides the original and its references.
+        workers: how many workers are at work at a time, as rows note it with their seconds.
+        threads: CPU threads of an operation if they are fixed; rows are then kept under them.
+
+    Raises:
+        TypeError: if an option of an attempt is nothing that a row can be kept under.
     """
 
     def __init__(
-        self, scenario: Scenario, folder: pathlib.Path, verbose: int, say: Callable[[str], None]
+        self,
+        scenario: Scenario,
+        folder: pathlib.Path,
+        verbose: int,
+        say: Callable[[str], None],
+        attempts: Sequence[Attempt] = (),
+        workers: int = 1,
+        threads: int | None = None,
     ) -> None:
-        self.scenario = scenario
+        self.scenario, self.folder, self.workers = scenario, folder, workers
         self._verbose, self._warm = verbose, False
         self._say = lambda line: say(f"seed {scenario.seed}, {line}")
         stages = folder / f"{scenario.dataset}-{scenario.name}-seed-{scenario.seed}"
-        self._stages = Stages(stages, compare_key.common(scenario), self._say)
+        self.settings = compare_key.common(scenario, threads)
+        self._stages = Stages(stages, self.settings, self._say)
         probes = [
             Column(name, PROBES[name], "fraction", "near the reference's", "attack")
             for name in scenario.probes
         ]
         self._columns = (*columns(scenario.split.roles), *probes)
+        self._plan(attempts)
 
     @cached_property
     def original(self) -> keras.Model:
-        """The original, trained or loaded at the first look."""
-        return self._stages.model(
-            ORIGINAL, lambda: self.scenario.train(verbose=self._verbose), settings={}
-        )
+        """The original, trained or loaded at the first look, by one process at a time."""
+        while True:
+            with claimed(self._lock(ORIGINAL)) as mine:
+                if mine:
+                    return self._stages.model(
+                        ORIGINAL, lambda: self.scenario.train(verbose=self._verbose), settings={}
+                    )
+            time.sleep(_PATIENCE)
 
     def report(
         self, attempts: Sequence[Attempt], references: int
@@ -84,50 +129,185 @@ class Run:
         Raises:
             TypeError: if an option of an attempt is nothing that a row can be kept under.
         """
-        for attempt in attempts:
-            self._settings(attempt)
-        names = [f"retrained-{number}" for number in range(1, references + 1)]
-        rows = [self._kept(ORIGINAL, lambda: (self.original, self._stages.seconds[ORIGINAL]), {})]
-        for number, name in enumerate(names, start=1):
-            rows.append(self._kept(name, lambda n=number, name=name: self._reference(n, name), {}))
+        self._plan(attempts)
         failed: dict[str, str] = {}
-        for attempt in attempts:
+        todo = [Stage(self.scenario.seed, label) for label in self.missing(references)]
+        make, needs = (lambda stage: self.make(stage.label)), (lambda stage: stage.needs)
+        for event in until_done(
+            todo, lambda left: here(make, left, needs=needs), lambda stage: self.free(stage.label)
+        ):
+            if event.kind == FAILED:
+                failed[event.item.label] = event.text
+                self._say(f"{event.item.label}: failed: {event.text}")
+        return self.audit(references, failed), failed
+
+    def missing(self, references: int) -> list[str]:
+        """Returns the labels of what is still to be made.
+
+        Args:
+            references: how many references.
+        """
+        found = [label for label in self._labels(references) if self._content(label) is None]
+        if found and ORIGINAL not in found and not self._stages.has_model(ORIGINAL, {}):
+            found.insert(0, ORIGINAL)
+        return found
+
+    def make(self, label: str) -> Event:
+        """Makes a row, unless it is there or another process is at it.
+
+        Args:
+            label: the original, a reference or an attempt.
+
+        Returns:
+            What became of it: "failed" with the reason where an attempt raised something.
+
+        Raises:
+            OSError: if the folder cannot be written to, which is no method's failure.
+        """
+        stage = Stage(self.scenario.seed, label)
+        with self.claim(label) as mine:
+            if not mine:
+                return Event(BUSY, stage)
+            if self.has(label):
+                return Event(THERE, stage)
             try:
-                rows.append(self.row(attempt))
-            except OSError:  # the folder's failure is no method's
+                seconds = self._make(label).values["seconds"]
+            except OSError:
                 raise
             except Exception as error:  # one method's failure is a row, not the end
-                failed[attempt.label] = " ".join(str(error).split()) or type(error).__name__
-                self._say(f"{attempt.label}: failed: {failed[attempt.label]}")
-        report = AuditReport(
+                if label not in self._attempts:
+                    raise
+                return Event(FAILED, stage, " ".join(str(error).split()) or type(error).__name__)
+        return Event(MADE, stage, f"in {seconds:.1f} s")
+
+    def has(self, label: str) -> bool:
+        """Tells whether a row is there; of the original, also its model, which others need.
+
+        Args:
+            label: the row's name.
+        """
+        whole = label != ORIGINAL or self._stages.has_model(ORIGINAL, {})
+        return whole and self._content(label) is not None
+
+    def claim(self, label: str) -> AbstractContextManager[bool]:
+        """Claims the making of a row for the time of a block; yields whether it is ours.
+
+        Args:
+            label: the row's name.
+        """
+        return claimed(self._lock(_file(label)))
+
+    def free(self, label: str) -> bool:
+        """Tells whether no other process is at a row.
+
+        Args:
+            label: the row's name.
+        """
+        with self.claim(label) as mine:
+            return mine
+
+    def files(self, label: str) -> list[pathlib.Path]:
+        """Returns where the files of a stage are, in the order in which they are written.
+
+        Args:
+            label: the row's name.
+        """
+        folder, row = self._stages.folder, f"{_file(label)}.json"
+        models = () if label in self._attempts else (f"{label}.keras", f"{label}.json")
+        return [folder / name for name in (*models, row)]
+
+    def measured(self, label: str) -> dict[str, Any]:
+        """Returns how many workers were at work when a row was made, and on what processor.
+
+        Args:
+            label: the row's name.
+        """
+        content = self._content(label) or {}
+        return {"workers": content.get("workers", 1), "processor": content.get("processor", "")}
+
+    def audit(self, references: int, failed: Mapping[str, str]) -> AuditReport:
+        """Returns the audit of the rows that are there.
+
+        Args:
+            references: how many references.
+            failed: label to reason of the rows that could not be made.
+
+        Raises:
+            RuntimeError: if another row is missing.
+        """
+        labels = [label for label in self._labels(references) if label not in failed]
+        rows = tuple(map(self._row, labels))
+        workers = max(self.measured(label)["workers"] for label in labels)
+        notes = [f"{label}: failed: {reason}" for label, reason in failed.items()]
+        if workers > 1:
+            notes.append(beside(workers))
+        return AuditReport(
             title=f"{self.scenario.dataset}, {self.scenario.name}, seed {self.scenario.seed}",
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             environment=environment(),
             split=summary(self.scenario.split),
             original=ORIGINAL,
-            references=tuple(names),
+            references=tuple(map(_reference, range(1, references + 1))),
             columns=self._columns,
-            rows=tuple(rows),
-            notes=tuple(f"{label}: failed: {reason}" for label, reason in failed.items()),
+            rows=rows,
+            notes=tuple(notes),
         )
-        return report, failed
 
-    def row(self, attempt: Attempt) -> Row:
-        """Returns the row of a method: the one kept, or its model is made and measured.
+    def _plan(self, attempts: Sequence[Attempt]) -> None:
+        """Notes the rows besides the original and its references."""
+        self._attempts = {attempt.label: attempt for attempt in attempts}
+        self._kept_under = {label: self._settings(own) for label, own in self._attempts.items()}
 
-        Args:
-            attempt: the method and its options.
-        """
+    def _labels(self, references: int) -> list[str]:
+        """Returns the names of all rows, in their order."""
+        return [ORIGINAL, *map(_reference, range(1, references + 1)), *self._attempts]
 
-        def make() -> tuple[keras.Model, float]:
-            original, split, given = self.original, self.scenario.split, self._given(attempt)
-            start = time.perf_counter()
-            model = methods.unlearn(original, split, attempt.method, **given)
-            seconds = round(time.perf_counter() - start, 3)
-            self._say(f"{attempt.label}: {seconds:.1f} s")
-            return model, seconds
+    def _lock(self, name: str) -> pathlib.Path:
+        return self._stages.folder / "locks" / name
 
-        return self._kept(attempt.label, make, self._settings(attempt))
+    def _content(self, label: str) -> dict[str, Any] | None:
+        """Returns what is kept of a row, or None."""
+        return self._stages.content(_file(label), self._kept_under.get(label, {}))
+
+    def _row(self, label: str) -> Row:
+        """Returns a row from its file."""
+        kept = self._content(label)
+        if kept is None:
+            raise RuntimeError(
+                f"{Stage(self.scenario.seed, label)}: its file is no longer what was written. "
+                "Expected: no other run with other settings in the same folder."
+            )
+        histograms = {role: tuple(counts) for role, counts in kept["histograms"].items()}
+        return Row(label, kept["values"], tuple(kept["flags"]), histograms)
+
+    def _make(self, label: str) -> Row:
+        """Makes a row and its model, and writes what is kept."""
+        bench = self._bench  # first, as what Keras does but once is no model's time
+        if label != ORIGINAL:
+            self._warm_up()
+        row = bench.row(label, *self._model(label))
+        content = {"values": row.values, "flags": row.flags, "histograms": row.histograms}
+        content |= {"workers": self.workers, "processor": environment()["processor"]}
+        settings = dict(self._kept_under.get(label, {}))
+        self._stages.noted(_file(label), lambda: content, settings)
+        return row
+
+    def _model(self, label: str) -> tuple[keras.Model, float]:
+        """Returns the model of a row and the seconds that it took."""
+        if label in self._attempts:
+            return self._unlearned(self._attempts[label])
+        if label == ORIGINAL:
+            return self.original, self._stages.seconds[ORIGINAL]
+        return self._retrained(label)
+
+    def _unlearned(self, attempt: Attempt) -> tuple[keras.Model, float]:
+        """Returns a method's model, and the seconds that it took."""
+        original, split, given = self.original, self.scenario.split, self._given(attempt)
+        start = time.perf_counter()
+        model = methods.unlearn(original, split, attempt.method, **given)
+        seconds = round(time.perf_counter() - start, 3)
+        self._say(f"{attempt.label}: {seconds:.1f} s")
+        return model, seconds
 
     def _given(self, attempt: Attempt) -> Options:
         """Returns the options that a method is called with."""
@@ -147,39 +327,15 @@ class Run:
         source = compare_key.source(line.function)
         return {"method": attempt.method, "options": options, "source": source}
 
-    def _reference(self, number: int, name: str) -> tuple[keras.Model, float]:
+    def _retrained(self, label: str) -> tuple[keras.Model, float]:
         """Returns a model retrained without the forget set, and the seconds that it took."""
-        scenario = self.scenario
-        seed = scenario.seed + number * SEED_STEP
+        scenario, original = self.scenario, self.original
+        seed = scenario.seed + int(label.removeprefix(_REFERENCE)) * SEED_STEP
+        options = {"seed": seed, "verbose": self._verbose, **scenario.fit_options}
         model = self._stages.model(
-            name,
-            lambda: retrain(
-                self.original,
-                scenario.split,
-                seed=seed,
-                verbose=self._verbose,
-                **scenario.fit_options,
-            ),
-            settings={"reference": seed},
+            label, lambda: retrain(original, scenario.split, **options), {"reference": seed}
         )
-        return model, self._stages.seconds[name]
-
-    def _kept(
-        self, label: str, make: Callable[[], tuple[keras.Model, float]], settings: Options
-    ) -> Row:
-        """Returns a row from its file, or makes model and row and writes the file."""
-
-        def content() -> dict[str, Any]:
-            bench = self._bench  # first, as what Keras does but once is no model's time
-            if label != ORIGINAL:
-                self._warm_up()
-            row = bench.row(label, *make())
-            return {"values": row.values, "flags": row.flags, "histograms": row.histograms}
-
-        file = f"row-{re.sub('[^a-z0-9]+', '-', label.lower()).strip('-')}"
-        kept = self._stages.noted(file, content, dict(settings))
-        histograms = {role: tuple(counts) for role, counts in kept["histograms"].items()}
-        return Row(label, kept["values"], tuple(kept["flags"]), histograms)
+        return model, self._stages.seconds[label]
 
     def _warm_up(self) -> None:
         """Trains a copy for one step at the first call, also where the original was kept."""
@@ -192,6 +348,15 @@ class Run:
     @cached_property
     def _bench(self) -> "Bench":
         return Bench(self.scenario, self.original, self._columns)
+
+
+def _reference(number: int) -> str:
+    return f"{_REFERENCE}{number}"
+
+
+def _file(label: str) -> str:
+    """Returns the name of a row's file."""
+    return f"row-{re.sub('[^a-z0-9]+', '-', label.lower()).strip('-')}"
 
 
 class Bench:

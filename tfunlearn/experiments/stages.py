@@ -71,9 +71,8 @@ class Stages:
             settings: what this stage depends on besides the common settings, as JSON values.
         """
         path, note = self.folder / f"{name}.keras", self.folder / f"{name}.json"
-        wanted = {**self._settings, **settings}
-        done = read_json(note)
-        if path.is_file() and done is not None and done.get("settings") == wanted:
+        done = self._done(name, settings)
+        if path.is_file() and done is not None:
             self._say(f"{name}: finished before, loaded")
             self.seconds[name] = done["seconds"]
             return keras.models.load_model(path), done.get("figures", {})
@@ -84,6 +83,7 @@ class Stages:
         note.unlink(missing_ok=True)
         save_model(model, path)
         kept = {"figures": figures} if figures else {}
+        wanted = {**self._settings, **settings}
         write_json(note, {"settings": wanted, "seconds": self.seconds[name], **kept})
         self._say(f"{name}: done in {self.seconds[name]:.1f} s")
         return model, figures
@@ -98,13 +98,38 @@ class Stages:
             make: makes the content, as JSON values; what it raises leaves no file.
             settings: what this stage depends on besides the common settings, as JSON values.
         """
-        note, wanted = self.folder / f"{name}.json", {**self._settings, **settings}
-        done = read_json(note)
-        if done is not None and done.get("settings") == wanted and "content" in done:
-            return done["content"]
+        found = self.content(name, settings)
+        if found is not None:
+            return found
         content = make()
-        write_json(note, {"settings": wanted, "content": content})
+        wanted = {**self._settings, **settings}
+        write_json(self.folder / f"{name}.json", {"settings": wanted, "content": content})
         return content
+
+    def content(self, name: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """Returns the content of a finished stage that is a text file alone, or None.
+
+        Args:
+            name: the stage's name.
+            settings: what this stage depends on besides the common settings, as JSON values.
+        """
+        done = self._done(name, settings)
+        return None if done is None else done.get("content")
+
+    def has_model(self, name: str, settings: dict[str, Any]) -> bool:
+        """Tells whether the model of a stage is finished.
+
+        Args:
+            name: the stage's name.
+            settings: what this stage depends on besides the common settings, as JSON values.
+        """
+        path = self.folder / f"{name}.keras"
+        return path.is_file() and self._done(name, settings) is not None
+
+    def _done(self, name: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """Returns the note of a stage that was made under the settings asked for, or None."""
+        done, wanted = read_json(self.folder / f"{name}.json"), {**self._settings, **settings}
+        return done if done is not None and done.get("settings") == wanted else None
 
 
 def save_model(model: keras.Model, path: str | PathLike) -> None:
