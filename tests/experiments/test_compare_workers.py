@@ -39,7 +39,10 @@ def test_two_processes_of_which_one_is_killed_give_the_figures_of_this_one(tmp_p
     died = [line for line in said if "tried again" in line]
     assert len(died) == 1
     assert ", dying: its worker was ended by SIGKILL (often: out of memory)" in died[0]
-    assert len([line for line in said if ": made in " in line]) == 2 * 5  # each stage once
+    made = [line.split(": made in ")[0] for line in said if ": made in " in line]
+    assert len(made) == len(set(made)) == 2 * 5
+    for seed in (0, 1):
+        assert next(line for line in made if line[:6] == f"seed {seed}").endswith(", original")
     here = compare("mislabelled", out=tmp_path / "here", say=None, **own)
     assert parts.figures(there) == parts.figures(here)
     for seed in (0, 1):
@@ -89,7 +92,14 @@ def few_rows(folder, task="random", **options):
     return Run(scenario, folder, 0, lambda line: None, attempts, **options)
 
 
-def test_a_row_that_another_process_is_at_is_not_made_twice(tmp_path):
+@pytest.fixture
+def untrained(monkeypatch):
+    """Puts the network as it is drawn in the place of originals and references."""
+    monkeypatch.setattr(scenarios.Scenario, "train", lambda self, verbose: self.untrained())
+    monkeypatch.setattr(compare_run, "retrain", lambda model, split, seed, **_: model)
+
+
+def test_a_row_that_another_process_is_at_is_not_made_twice(tmp_path, untrained):
     run, other = few_rows(tmp_path), few_rows(tmp_path)
     assert run.missing(1) == [ORIGINAL, "retrained-1", "finetune"]
     with other.claim(ORIGINAL) as mine:
@@ -102,7 +112,7 @@ def test_a_row_that_another_process_is_at_is_not_made_twice(tmp_path):
     assert other.missing(1) == ["retrained-1", "finetune"]
 
 
-def test_an_original_without_its_model_is_missing_while_others_need_it(tmp_path):
+def test_an_original_without_its_model_is_missing_while_others_need_it(tmp_path, untrained):
     run = few_rows(tmp_path)
     for label in run.missing(1):
         assert run.make(label).kind == MADE
@@ -116,11 +126,19 @@ def test_an_original_without_its_model_is_missing_while_others_need_it(tmp_path)
         run.audit(2, {})
 
 
-def test_rows_note_workers_and_those_of_before_count_as_made_alone(tmp_path):
-    run = few_rows(tmp_path, workers=3)
+def test_rows_note_beside_whom_their_models_were_made(tmp_path, untrained):
+    run, alone = few_rows(tmp_path, workers=3), few_rows(tmp_path)
     for label in run.missing(1):
         run.make(label)
-    assert run.measured("finetune")["workers"] == 3
+    labels = (ORIGINAL, "retrained-1", "finetune")
+    assert {run.measured(label)["workers"] for label in labels} == {3}
+    # a model that is there keeps its seconds, whoever measures it
+    for label in labels[1:]:
+        run.files(label)[-1].unlink()
+        alone.make(label)
+    assert alone.measured("retrained-1")["workers"] == 3
+    assert alone.measured("finetune")["workers"] == 1
+    # rows of before are taken for made alone
     [path] = run.files("finetune")
     kept = json.loads(path.read_text())
     del kept["content"]["workers"], kept["content"]["processor"]
@@ -167,7 +185,7 @@ def test_workers_refuse_what_is_not_what_the_driver_has(tmp_path, monkeypatch):
         runs.run(0)
 
 
-def test_files_of_a_stage_are_packed_and_written_elsewhere(tmp_path):
+def test_files_of_a_stage_are_packed_and_written_elsewhere(tmp_path, untrained):
     from tfunlearn.experiments import compare_worker
 
     run, other = few_rows(tmp_path / "a"), few_rows(tmp_path / "b")

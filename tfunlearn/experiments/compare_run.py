@@ -25,7 +25,7 @@ from tfunlearn.data import ForgetSplit
 from tfunlearn.data.scenarios import Scenario
 from tfunlearn.experiments import compare_key
 from tfunlearn.experiments.compare_figures import PROBES, beside
-from tfunlearn.experiments.stages import SEED_STEP, Stages
+from tfunlearn.experiments.stages import SEED_STEP, Figures, Stages
 from tfunlearn.methods import finetune, retrain
 from tfunlearn.pool import BUSY, MADE, THERE, Event, claimed, here, until_done
 from tfunlearn.report import AuditReport, Column, Row
@@ -95,6 +95,7 @@ class Run:
     ) -> None:
         self.scenario, self.folder, self.workers = scenario, folder, workers
         self._verbose, self._warm = verbose, False
+        self._noted: dict[str, Figures] = {}  # of a model's stage: beside whom it was made
         self._say = lambda line: say(f"seed {scenario.seed}, {line}")
         stages = folder / f"{scenario.dataset}-{scenario.name}-seed-{scenario.seed}"
         self.settings = compare_key.common(scenario, threads)
@@ -112,8 +113,8 @@ class Run:
         while True:
             with claimed(self._lock(ORIGINAL)) as mine:
                 if mine:
-                    return self._stages.model(
-                        ORIGINAL, lambda: self.scenario.train(verbose=self._verbose), settings={}
+                    return self._staged(
+                        ORIGINAL, lambda: self.scenario.train(verbose=self._verbose), {}
                     )
             time.sleep(_PATIENCE)
 
@@ -217,7 +218,7 @@ class Run:
         return [folder / name for name in (*models, row)]
 
     def measured(self, label: str) -> dict[str, Any]:
-        """Returns how many workers were at work when a row was made, and on what processor.
+        """Returns how many workers were at work when a row's model was made, and the processor.
 
         Args:
             label: the row's name.
@@ -287,7 +288,7 @@ class Run:
             self._warm_up()
         row = bench.row(label, *self._model(label))
         content = {"values": row.values, "flags": row.flags, "histograms": row.histograms}
-        content |= {"workers": self.workers, "processor": environment()["processor"]}
+        content |= self._surroundings() if label in self._attempts else self._noted[label]
         settings = dict(self._kept_under.get(label, {}))
         self._stages.noted(_file(label), lambda: content, settings)
         return row
@@ -332,10 +333,23 @@ class Run:
         scenario, original = self.scenario, self.original
         seed = scenario.seed + int(label.removeprefix(_REFERENCE)) * SEED_STEP
         options = {"seed": seed, "verbose": self._verbose, **scenario.fit_options}
-        model = self._stages.model(
+        model = self._staged(
             label, lambda: retrain(original, scenario.split, **options), {"reference": seed}
         )
         return model, self._stages.seconds[label]
+
+    def _staged(
+        self, label: str, make: Callable[[], keras.Model], settings: dict[str, Any]
+    ) -> keras.Model:
+        """Returns the model of a stage, and notes beside whom its seconds were taken."""
+        model, self._noted[label] = self._stages.measured(
+            label, lambda: (make(), self._surroundings()), settings
+        )
+        return model
+
+    def _surroundings(self) -> Figures:
+        """Returns what is noted with seconds that are taken now."""
+        return {"workers": self.workers, "processor": environment()["processor"]}
 
     def _warm_up(self) -> None:
         """Trains a copy for one step at the first call, also where the original was kept."""

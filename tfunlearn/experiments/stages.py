@@ -13,7 +13,7 @@ import keras
 from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.report.files import write_atomically
 
-Figures = dict[str, float]
+Figures = dict[str, float | str]
 
 SEED_STEP = 1_000_000  # from a run's seed to that of its second model; runs 0, 1, ... share none
 

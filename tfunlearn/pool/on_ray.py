@@ -6,6 +6,7 @@ import collections
 import contextlib
 import os
 import pathlib
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
@@ -46,6 +47,7 @@ class RemoteWorker:
         start: As in `Work`.
         options: As in `Work`.
         threads: As in `Work`.
+        paths: Where the driver looks for modules; looked at here after this machine's own.
     """
 
     def __init__(
@@ -54,25 +56,36 @@ class RemoteWorker:
         start: str,
         options: dict[str, Any],
         threads: int | None,
+        paths: Sequence[str] = (),
     ) -> None:
+        self._files, self._given = files, (start, options, threads)
         self._stack = contextlib.ExitStack()
-        folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        for name, content in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content.data)
-        self._answer = begin(start, folder, options, threads, self._stack)
+        self._answer: Callable[..., Any] | None = None
+        sys.path.extend(path for path in paths if path not in sys.path)
 
     def ask(self, *question: Any) -> Any:
-        """Returns the answer to a question.
+        """Returns the answer to a question; the first one begins the work.
 
         Args:
             *question: What the driver's exchange asks.
         """
+        if self._answer is None:  # not when it is made: what is raised there, Ray takes for a death
+            self._answer = self._begin()
         return self._answer(*question)
 
     def close(self) -> None:
         """Removes the files again."""
         self._stack.close()
+
+    def _begin(self) -> Callable[..., Any]:
+        """Writes the files and returns the function that answers."""
+        folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        for name, content in self._files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content.data)
+        self._files = {}
+        start, options, threads = self._given
+        return begin(start, folder, options, threads, self._stack)
 
 
 @contextlib.contextmanager
@@ -149,7 +162,8 @@ class _Crew:
         options = {"max_restarts": 0, "runtime_env": {"env_vars": variables}}
         kind = ray.remote(num_cpus=work.threads or 1, **options)(RemoteWorker)
         files = ray.put(_files(work.folder))
-        self._hire = lambda: kind.remote(files, work.start, work.options, work.threads)
+        given = (work.start, work.options, work.threads, [path for path in sys.path if path])
+        self._hire = lambda: kind.remote(files, *given)
         self._idle: list[Any] = []
         self._busy: dict[Any, tuple[Any, Any, contextlib.ExitStack]] = {}
         self._events: collections.deque[Event] = collections.deque()
