@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import warnings
-from typing import Any
 
 import keras
 
 from tfunlearn.audit.environment import environment
+from tfunlearn.report.provenance import environment_sha256
 from tfunlearn.seeds import check_seed
 
 __all__ = ["deterministic", "environment", "fingerprint"]
 
 OTHER_BACKEND = (
-    "ops of the {} backend: only TensorFlow's can be told to be deterministic as a whole"
+    "ops of the {} backend: only TensorFlow's and PyTorch's can be told to be deterministic as a "
+    "whole"
 )
+CUBLAS = "cuBLAS: it may add up in any order unless CUBLAS_WORKSPACE_CONFIG is set, to :4096:8"
 XLA_ON_GPU = "XLA on a GPU (jit_compile=True): it may choose other kernels in each process"
 
 
 def deterministic(seed: int) -> tuple[str, ...]:
     """Makes the same program with the same seed give the same bytes; call it first.
 
-    Seeds Python, NumPy and Keras with its backend, and turns on TensorFlow's deterministic ops for
-    the rest of the process. Methods take their own ``seed`` and do not draw from these; models that
-    you build and data that you augment do. With TensorFlow on the CPU every method of this package
-    gives the same bytes in each process.
+    Seeds Python, NumPy and Keras with its backend, and turns on the deterministic ops of TensorFlow
+    or PyTorch, whichever Keras runs on, for the rest of the process. Methods take their own
+    ``seed`` and do not draw from these; models that you build and data that you augment do. With
+    TensorFlow on the CPU every method of this package gives the same bytes in each process.
 
     What no call can promise: the same bytes on another processor, number of cores, version or
     ``fingerprint()``; nor, with ``ParameterServerStrategy``; nor the order of Python's sets of
@@ -39,7 +40,7 @@ def deterministic(seed: int) -> tuple[str, ...]:
 
     Returns:
         What could not be promised here, by name, and that is a warning too; empty with TensorFlow
-        on the CPU.
+        or PyTorch on the CPU.
 
     Raises:
         ValueError: if the seed is not such a number.
@@ -51,8 +52,8 @@ def deterministic(seed: int) -> tuple[str, ...]:
             ...
         ValueError: seed: expected a whole number of at least 0. Received: -1.
 
-    Reference: ``tf.config.experimental.enable_op_determinism`` and
-    ``keras.utils.set_random_seed``.
+    Reference: ``tf.config.experimental.enable_op_determinism``,
+    ``torch.use_deterministic_algorithms`` and ``keras.utils.set_random_seed``.
     Deviation: none known.
     """
     check_seed(seed)
@@ -69,24 +70,26 @@ def fingerprint() -> str:
     """Returns a sha256 of ``environment()``, as hexadecimal text.
 
     Equal on two machines if versions, backend, platform, processor, number of CPUs and GPUs are,
-    which the same bytes rest on. Load TensorFlow before, as any import of Keras on it does.
+    which the same bytes rest on; a report's page holds that of what made it. Load TensorFlow
+    before, as any import of Keras on it does.
 
     Example:
         >>> from tfunlearn import repro
         >>> repro.fingerprint() == repro.fingerprint()
         True
     """
-    return _mark(environment())
-
-
-def _mark(found: dict[str, Any]) -> str:
-    """Returns a sha256 of an environment, whatever the order of its parts."""
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    return environment_sha256(environment())
 
 
 def _turned_on() -> tuple[str, ...]:
     """Turns on deterministic ops; returns what stays open."""
     backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+        open_end = torch.cuda.is_available() and "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+        return (CUBLAS,) if open_end else ()
     if backend != "tensorflow":
         return (OTHER_BACKEND.format(backend),)
     import tensorflow as tf

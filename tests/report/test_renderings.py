@@ -1,5 +1,7 @@
 """Text, HTML and plots of a report."""
 
+import hashlib
+import json
 import re
 import sys
 from html.parser import HTMLParser
@@ -57,6 +59,11 @@ def test_text_table(report):
     assert FIRST_TABLE in str(report)
     assert "- A note." in lines
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_page_holds_the_sha256_of_the_environment(report):
+    found = json.dumps(report.environment, sort_keys=True, separators=(", ", ": "))
+    assert hashlib.sha256(found.encode()).hexdigest() in "".join(read(report.to_html()).text)
 
 
 def test_text_columns_stand_under_one_another(several):

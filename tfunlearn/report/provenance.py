@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfunlearn.report import markup
 from tfunlearn.report.evidence_page import words
@@ -11,7 +14,7 @@ from tfunlearn.report.evidence_page import words
 if TYPE_CHECKING:
     from tfunlearn.report.result import AuditReport
 
-__all__ = ["environment", "fingerprints", "recipe"]
+__all__ = ["environment", "environment_sha256", "fingerprints", "recipe"]
 
 
 def fingerprints(report: AuditReport) -> str:
@@ -35,4 +38,10 @@ def environment(report: AuditReport) -> str:
     named = {str(key).replace("_", " "): value for key, value in report.environment.items()}
     if report.reference_seeds:
         named["seeds of the references"] = words.seeds(report.reference_seeds)
+    named["sha256 of the environment"] = environment_sha256(report.environment)
     return markup.pairs({"created": report.created, **named})
+
+
+def environment_sha256(environment: Mapping[str, Any]) -> str:
+    """Returns a sha256 of an environment, as hexadecimal text, whatever the order of its parts."""
+    return hashlib.sha256(json.dumps(dict(environment), sort_keys=True).encode()).hexdigest()
