@@ -1,14 +1,11 @@
 """Sums of gradients: a linear softmax model in float64, and single examples one after the other."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
+from tests.elsewhere import BACKENDS, on
 from tfunlearn import data, gradients, models
 from tfunlearn.gradients import sums, taps
 
@@ -19,16 +16,24 @@ def entropy(y, logits):
     return ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
 
 
+def _linear():
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+
+
+def _split():
+    numbers = np.random.default_rng(0)
+    x, y = numbers.normal(size=(23, 4)).astype("float32"), numbers.integers(0, 3, 23)
+    return data.by_index(x, y, forget=[1, 4, 6], test=(x[:3], y[:3]))
+
+
 @pytest.fixture
 def linear():
-    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    return _linear()
 
 
 @pytest.fixture
 def split():
-    numbers = np.random.default_rng(0)
-    x, y = numbers.normal(size=(23, 4)).astype("float32"), numbers.integers(0, 3, 23)
-    return data.by_index(x, y, forget=[1, 4, 6], test=(x[:3], y[:3]))
+    return _split()
 
 
 def _by_hand(model, x, y):
@@ -110,6 +115,7 @@ NETS = {  # and whether one backward pass over a batch is enough
     "three axes": (lambda: _stack(layers.Conv3D(2, 2), shape=(3, 4, 3, 2)), True),
     "dense on positions": (lambda: _stack(layers.Dense(4, "relu")), True),
     "no scale": (lambda: _stack(layers.BatchNormalization(scale=False, axis=3)), True),
+    "layer as activation": (lambda: _stack(layers.Dense(4, layers.ReLU())), True),
     "other axis": (lambda: _stack(layers.BatchNormalization(axis=1)), False),
     "layer norm": (lambda: _stack(layers.LayerNormalization()), False),
     "own layer": (lambda: _stack(Scaled(4)), False),
@@ -246,14 +252,23 @@ def test_sums_that_are_not_finite_are_an_error(linear):
         gradients.gradient_sum(linear, [batch], entropy)
 
 
+def hold_to_the_formula():
+    for of in POWERS:
+        for per in ("batch", "example"):
+            test_equals_the_formula(_linear(), _split(), of, per)
+    test_rows_are_the_gradients_of_single_examples(_linear(), _split())
+
+
 @pytest.mark.slow
-def test_the_same_on_jax():
-    pytest.importorskip("jax")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", "formula or rows or nested", __file__],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_on_other_backends(backend):
+    on(backend, hold_to_the_formula)
+    for name in ("nested", "own layer", "layer as activation"):
+        on(backend, test_equals_one_example_after_the_other, name)
+
+
+def test_a_backend_without_gradients_is_refused(linear, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "openvino")
+    batch = np.ones((2, 4), "float32"), np.arange(2)
+    with pytest.raises(ValueError, match=r"^backend: .*Expected: KERAS_BACKEND set.*'openvino'"):
+        gradients.gradient_sum(linear, [batch], entropy)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.elsewhere import BACKENDS, on
 from tfunlearn.gradients import input_gradients
 from tfunlearn.losses import cross_entropy
 
@@ -48,6 +49,12 @@ def test_differentiated_once_more_inside_a_training_step():
     trained.fit(x, y, batch_size=5, shuffle=False, verbose=0)
     share = np.bincount(y, minlength=3) / len(y)  # the loss is sum_c share_c |kernel_c|^2
     np.testing.assert_allclose(model.get_weights()[0], kernel - 0.2 * share * kernel, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_on_other_backends(backend):
+    on(backend, test_cross_entropy_of_a_linear_model)
+    on(backend, test_differentiated_once_more_inside_a_training_step)
 
 
 def test_refusals():

@@ -132,7 +132,8 @@ def kl_divergence(target_logits: Any, logits: Any, temperature: float = 1.0) -> 
     arXiv 1503.02531, section 2.
     Deviation: none known.
     """
-    target = ops.log_softmax(ops.stop_gradient(target_logits) / temperature)
+    target = ops.stop_gradient(ops.convert_to_tensor(target_logits))
+    target = ops.log_softmax(target / temperature)
     given = ops.log_softmax(logits / temperature)
     return temperature**2 * ops.sum(ops.exp(target) * (target - given), axis=-1)
 
@@ -147,7 +148,8 @@ def soft_cross_entropy(target: Any, logits: Any) -> Any:
     Returns:
         A float tensor ``(batch,)``.
     """
-    return -ops.sum(ops.stop_gradient(target) * ops.log_softmax(logits), axis=-1)
+    target = ops.stop_gradient(ops.convert_to_tensor(target))
+    return -ops.sum(target * ops.log_softmax(logits), axis=-1)
 
 
 def _flat_labels(y_true: Any, y_pred: Any) -> Any:

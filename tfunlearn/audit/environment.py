@@ -21,8 +21,8 @@ _SWITCHES = ("TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS")  # they chang
 def environment() -> dict[str, Any]:
     """Returns versions of Python and the packages, the backend, platform, processor, CPU count.
 
-    TensorFlow and scikit-learn are named only where they are loaded already; GPUs where TensorFlow
-    is and sees any; switches of XLA and oneDNN where the environment sets them.
+    The backend, TensorFlow and scikit-learn are named only where they are loaded already; GPUs
+    where TensorFlow is and sees any; switches of XLA and oneDNN where the environment sets them.
 
     Example:
         >>> environment()["keras"] == keras.__version__
@@ -35,8 +35,9 @@ def environment() -> dict[str, Any]:
         "backend": keras.backend.backend(),
         "numpy": np.__version__,
     }
-    for name, module in (("tensorflow", "tensorflow"), ("scikit-learn", "sklearn")):
-        if module in sys.modules:
+    modules = {"tensorflow": "tensorflow", found["backend"]: found["backend"]}
+    for name, module in {**modules, "scikit-learn": "sklearn"}.items():
+        if sys.modules.get(module) is not None:
             found[name] = sys.modules[module].__version__
     machine = {"platform": platform.platform(), "processor": _processor()}
     switches = {name: os.environ[name] for name in _SWITCHES if name in os.environ}
@@ -54,7 +55,7 @@ def _processor() -> str:
 
 def _gpus() -> dict[str, str]:
     """Returns the names of the GPUs that TensorFlow sees, if it is loaded and sees any."""
-    if "tensorflow" not in sys.modules:
+    if sys.modules.get("tensorflow") is None:
         return {}
     config = sys.modules["tensorflow"].config
     devices = config.list_physical_devices("GPU")

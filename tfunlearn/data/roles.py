@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tfunlearn.data.labels import check_ids, check_labels
+from tfunlearn.data.pipelines import need_tensorflow
 from tfunlearn.data.sources import ArraySource, Source
 from tfunlearn.seeds import check_seed
 
@@ -109,9 +110,13 @@ class Roles:
             transform: a function of a batch ``(image, label)``, such as a ``Normalizer``.
 
         Raises:
+            ImportError: without TensorFlow; ``data.batches`` does without.
             ValueError: if the role is not there, holds NaN, the batch size is not positive, or the
                 seed negative.
         """
+        need_tensorflow(
+            f"split.dataset({role!r})", "data.batches(split, role), which gives the same batches"
+        )
         self.check(role, batch_size, seed)
         batches = self.source(role).dataset(self.ids[role], batch_size, shuffle, seed)
         if transform is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tfunlearn.data.labels import check_labels
+from tfunlearn.data.pipelines import need_tensorflow
 from tfunlearn.data.rows import SINGLE, Rows, note_rows
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class StreamSource:
     is_stream = True
 
     def __init__(self, dataset: "tf.data.Dataset", name: str = "dataset") -> None:
+        need_tensorflow(f"{name}: a stream", "arrays (data.by_index, data.random, data.by_class)")
         self._dataset, self._name = dataset, name
         image = _example_spec(dataset, name)
         self.shape, self.dtype = tuple(image.shape), image.dtype.name

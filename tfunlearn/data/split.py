@@ -231,6 +231,7 @@ class ForgetSplit(Roles):
             num_classes: number of classes; by default the largest label seen plus one.
 
         Raises:
+            ImportError: without TensorFlow.
             TypeError: if it is not a ``tf.data.Dataset``.
             ValueError: if it is batched, endless, empty or shuffled, and as ``by_index``.
         """

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfunlearn.gradients import on_torch
 
@@ -72,12 +73,15 @@ def accumulated(
         parts = step(*(part[number] for part in rows))
         return [old + keras.ops.cast(new, old.dtype) for old, new in zip(total, parts, strict=True)]
 
-    if _backend() == "jax":
+    backend = _backend()
+    if backend == "torch" or (backend == "jax" and isinstance(count, int | np.integer)):
+        for number in range(count):  # nothing is compiled here, and a loop of JAX's would be
+            start = add(number, start)
+        return start
+    if backend == "jax":
         import jax
 
         return jax.lax.fori_loop(0, count, add, start)
-    if _backend() == "torch":
-        return functools.reduce(lambda total, number: add(number, total), range(int(count)), start)
     import tensorflow as tf
 
     _, total = tf.while_loop(

@@ -4,6 +4,8 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import keras
+
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
@@ -33,3 +35,17 @@ def seeded(seed: int | None) -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
+
+
+def dropout_seed() -> int | None:
+    """Returns the seed to give to a dropout layer that is built inside ``seeded``.
+
+    None, with which Keras draws one from Python's ``random``, but for PyTorch: dropout that was
+    given none draws there from PyTorch's own random state, so it is drawn here.
+
+    Example:
+        >>> from tfunlearn.models.seeding import dropout_seed
+        >>> dropout_seed() is None  # on TensorFlow
+        True
+    """
+    return random.randrange(2**31 - 1) if keras.backend.backend() == "torch" else None

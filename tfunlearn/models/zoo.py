@@ -7,7 +7,7 @@ from typing import Literal
 
 import keras
 
-from tfunlearn.models.seeding import seeded
+from tfunlearn.models.seeding import dropout_seed, seeded
 
 
 def mnist_dense(
@@ -49,7 +49,8 @@ def mnist_dense(
             last = number == len(sizes) - 1
             stack.append(_dense(fan_in, units, None if last else "relu", init, f"fc{number}"))
             if number <= 2:
-                stack.append(keras.layers.Dropout(dropout, name=f"dropout{number}"))
+                own = {"seed": dropout_seed(), "name": f"dropout{number}"}
+                stack.append(keras.layers.Dropout(dropout, **own))
         return keras.Sequential(stack, name="mnist_dense")
 
 

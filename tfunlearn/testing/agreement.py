@@ -42,10 +42,10 @@ def check_jit_agrees(method: Method, **options: Any) -> None:
 
     Raises:
         AssertionError: if the weights differ by more than 1e-4.
-        unittest.SkipTest: on the torch backend.
+        unittest.SkipTest: on the torch backend, which has no XLA.
     """
     if keras.backend.backend() == "torch":
-        raise unittest.SkipTest("check_jit_agrees: not run on the torch backend")
+        raise unittest.SkipTest("check_jit_agrees: needs XLA, which the torch backend has not")
     plain, compiled = (
         run(method, original("plain"), **{**options, "jit_compile": jit}) for jit in (False, True)
     )
@@ -83,7 +83,7 @@ def _need_tensorflow(check: str) -> None:
     """Skips a check that needs tf.data or tf.distribute."""
     backend = keras.backend.backend()
     if backend != "tensorflow":
-        raise unittest.SkipTest(f"{check}: needs the TensorFlow backend, this is {backend}")
+        raise unittest.SkipTest(f"{check}: needs TensorFlow; KERAS_BACKEND is {backend}")
 
 
 def _address(method: Method) -> str:
