@@ -9,7 +9,7 @@ from tfunlearn import methods, models
 DEATH = "TFUNLEARN_TEST_DEATH"  # a file whose absence ends the process, once it has been made
 OPTIONS = {"dying": {"factors": (0.9, 0.8), "share": {0: 0.5}}}  # no JSON brings these back
 NAMES = ["finetune", "dying", "failing"]
-SETTINGS = {"limit": 100, "epochs": 2, "seeds": 2, "references": 2, "names": NAMES}
+SETTINGS = {"limit": 100, "epochs": 2, "seeds": 2, "references": 1, "names": NAMES}
 _OF_TIME = ("seconds", "share_of_retraining", "workers")
 
 

@@ -1,6 +1,7 @@
 """Workers that make a comparison's rows: the same figures, each row once, seconds that say so."""
 
 import builtins
+import contextlib
 import json
 import pathlib
 
@@ -11,10 +12,17 @@ import pytest
 
 from tfunlearn import methods
 from tfunlearn.data import scenarios
-from tfunlearn.experiments import compare_job, compare_key, compare_page, compare_run
+from tfunlearn.experiments import (
+    compare_job,
+    compare_key,
+    compare_make,
+    compare_page,
+    compare_run,
+    compare_worker,
+)
 from tfunlearn.experiments.compare import compare
 from tfunlearn.experiments.compare_run import ORIGINAL, Attempt, Run
-from tfunlearn.pool import BUSY, MADE, THERE
+from tfunlearn.pool import BUSY, ERROR, LOST, MADE, THERE, Event, here
 from tfunlearn.report import AuditReport
 
 FEW = {"limit": 100, "epochs": 1}
@@ -40,7 +48,7 @@ def test_two_processes_of_which_one_is_killed_give_the_figures_of_this_one(tmp_p
     assert len(died) == 1
     assert ", dying: its worker was ended by SIGKILL (often: out of memory)" in died[0]
     made = [line.split(": made in ")[0] for line in said if ": made in " in line]
-    assert len(made) == len(set(made)) == 2 * 5
+    assert len(made) == len(set(made)) == 2 * 4
     for seed in (0, 1):
         assert next(line for line in made if line[:6] == f"seed {seed}").endswith(", original")
     here = compare("mislabelled", out=tmp_path / "here", say=None, **own)
@@ -74,15 +82,75 @@ def test_two_processes_of_which_one_is_killed_give_the_figures_of_this_one(tmp_p
     assert times(stages) == before
 
 
-def test_a_method_whose_worker_dies_too_often_is_a_row_with_that_reason(tmp_path, table):
-    own = {**FEW, "seeds": 1, "references": 1, "names": ["dying"], "options": parts.OPTIONS}
-    result = compare("random", out=tmp_path, threads=1, retries=0, say=None, **own)
-    [row] = [row for row in result["rows"] if row["name"] == "dying"]
-    assert row["failed"]["0"].startswith("its worker died 1 times. Expected: at most 0. The last")
-    assert result["threads"] == 1
-    assert result["workers"] == 1
+@pytest.fixture
+def untrained(monkeypatch):
+    """Puts the network as it is drawn in the place of originals and references."""
+
+    def draw(self, *, verbose):
+        model = self.untrained()
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    monkeypatch.setattr(scenarios.Scenario, "train", draw)
+    monkeypatch.setattr(compare_run, "retrain", lambda model, split, seed, **_: model)
+
+
+@pytest.fixture
+def fake_workers(monkeypatch):
+    """Puts this process in the place of the others; returns what they were to be started with.
+
+    Stages whose label is among the keys of ``becomes`` end as it says.
+    """
+    started, becomes = [], {}
+
+    def make(work, items, *, workers, retries, question, needs):
+        started.append({"work": work, "workers": workers, "retries": retries})
+        with contextlib.ExitStack() as stack:
+            answer = compare_worker.start(work.folder, work.options, stack)
+
+            def event(stage):
+                kind = becomes.get(stage.label)
+                if kind is not None:
+                    return Event(kind, stage, "died twice")
+                return Event(**answer(json.loads(json.dumps(question(stage)))), item=stage)
+
+            yield from here(event, items, needs=needs)
+
+    monkeypatch.setattr(compare_make, "with_processes", make)
+    return started, becomes
+
+
+def test_a_method_whose_worker_dies_too_often_is_a_row_with_that_reason(
+    tmp_path, fake_workers, untrained
+):
+    started, becomes = fake_workers
+    becomes["finetune"] = LOST
+    own = {**FEW, "seeds": 1, "references": 1, "names": ["finetune"], "say": None}
+    result = compare("random", out=tmp_path, threads=3, workers=9, retries=1, **own)
+    [row] = [row for row in result["rows"] if row["name"] == "finetune"]
+    assert row["failed"] == {"0": "its worker died twice"}
+    assert (result["threads"], result["workers"]) == (3, 3)  # no more workers than rows
     [note] = tmp_path.rglob("row-original.json")
-    assert json.loads(note.read_text())["settings"]["threads"] == 1
+    assert json.loads(note.read_text())["settings"]["threads"] == 3
+    [how] = started
+    assert (how["workers"], how["retries"], how["work"].threads) == (3, 1, 3)
+    assert how["work"].start == "tfunlearn.experiments.compare_worker:start"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(LOST, "retrained-1: its worker died twice"), (ERROR, "died twice")]
+)
+def test_a_reference_that_no_worker_can_make_is_an_error(
+    tmp_path, fake_workers, untrained, kind, words
+):
+    _, becomes = fake_workers
+    becomes["retrained-1"] = kind
+    own = {**FEW, "seeds": 1, "references": 1, "names": [], "say": None}
+    with pytest.raises(RuntimeError, match=f"^seed 0, .*{words}$"):
+        compare("random", out=tmp_path, workers=2, **own)
+    left = {path.name for path in (tmp_path / "stages").iterdir()}
+    assert left == {"digits-random-seed-0", "locks"}
+    compare("random", out=tmp_path, **own)  # goes on
 
 
 def few_rows(folder, task="random", **options):
@@ -90,13 +158,6 @@ def few_rows(folder, task="random", **options):
     scenario = scenarios.get(task)(seed=0, **FEW)
     attempts = [Attempt("finetune", "finetune", {"epochs": 1})]
     return Run(scenario, folder, 0, lambda line: None, attempts, **options)
-
-
-@pytest.fixture
-def untrained(monkeypatch):
-    """Puts the network as it is drawn in the place of originals and references."""
-    monkeypatch.setattr(scenarios.Scenario, "train", lambda self, verbose: self.untrained())
-    monkeypatch.setattr(compare_run, "retrain", lambda model, split, seed, **_: model)
 
 
 def test_a_row_that_another_process_is_at_is_not_made_twice(tmp_path, untrained):
@@ -175,8 +236,6 @@ def test_options_come_back_as_they_were(tmp_path):
 
 
 def test_workers_refuse_what_is_not_what_the_driver_has(tmp_path, monkeypatch):
-    from tfunlearn.experiments import compare_worker
-
     run = few_rows(tmp_path / "stages")
     compare_job.write([run], [], tmp_path)
     monkeypatch.setattr(compare_key, "code", lambda: "another text")
@@ -186,8 +245,6 @@ def test_workers_refuse_what_is_not_what_the_driver_has(tmp_path, monkeypatch):
 
 
 def test_files_of_a_stage_are_packed_and_written_elsewhere(tmp_path, untrained):
-    from tfunlearn.experiments import compare_worker
-
     run, other = few_rows(tmp_path / "a"), few_rows(tmp_path / "b")
     run.make(ORIGINAL)
     files = compare_worker.pack(run, ORIGINAL)
