@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tfunlearn import data, losses, methods, models, training
+from tfunlearn.data.rows import SINGLE, rows_of
 from tfunlearn.training import in_graph
 from tfunlearn.training.in_graph import resident_rows
 
@@ -245,6 +246,13 @@ def test_a_graph_is_traced_once(split):
     training.fit(model, retain(split), epochs=1)
     assert Counting.calls > traced
     assert int(model.optimizer.iterations) == 6
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_an_epoch_draws_one_order(split, verbose, capsys):
+    stream = retain(split, 1)
+    training.fit(compiled(network(norm=False)), stream, epochs=3, verbose=verbose)
+    assert next(rows_of(stream)[SINGLE].passes) == 3
 
 
 def test_models_are_not_kept_alive(split):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tfunlearn import data, methods, models, training
-from tfunlearn.training import xla
+from tfunlearn.training import in_graph, xla
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="XLA by TensorFlow")
 L = keras.layers
@@ -63,6 +63,26 @@ def test_it_is_compiled(always, split, monkeypatch):
     seen.clear()
     training.fit(network(L.Dropout(0.5), jit_compile=False), retain(split), epochs=1)
     assert not seen
+
+
+def test_one_shape_is_compiled_once(always, split):
+    """A last batch that is smaller, one step an epoch, is left to a plain graph."""
+    model, stream, shapes = network(L.Dropout(0.5)), retain(split), set()
+    training.fit(model, stream, epochs=1)
+    [steps] = in_graph._MADE[model].values()
+    run, rest = steps._run, steps._rest
+    steps._run = lambda arrays, orders: shapes.add(orders[""].shape) or run(arrays, orders)
+    training.fit(model, stream, epochs=3)
+    assert shapes == {(6, 8)}  # 51 examples
+    assert [one.experimental_get_tracing_count() for one in (run, rest)] == [1, 1]
+
+
+@pytest.mark.parametrize(("trainings", "compiled"), [(1, False), (3, False), (4, True)])
+def test_several_trainings_reach_what_pays_together(split, monkeypatch, trainings, compiled):
+    monkeypatch.setattr(xla, "STEPS", 4 * 2 * 7)  # four of two epochs of seven batches
+    model = network()
+    training.fit(model, retain(split), epochs=2, trainings=trainings)
+    assert [key[0] for key in in_graph._MADE[model]] == [compiled]
 
 
 def test_the_same_seed_gives_the_same_weights(always, split):

@@ -11,7 +11,9 @@ from tfunlearn import methods, metrics, models
 from tfunlearn.audit import ReferenceBank, outputs
 from tfunlearn.audit.bank import IN_SEED_STEP
 from tfunlearn.audit.bank_job import whole
+from tfunlearn.audit.bank_training import TRAININGS
 from tfunlearn.data import ForgetSplit
+from tfunlearn.training import in_graph, xla
 
 from . import bank_parts as parts
 
@@ -121,6 +123,24 @@ def test_the_training_is_traced_once_not_once_a_model(tmp_path):
     assert 0 < counts[0] == counts[1]
     expected = outputs.logits(retrained(net, split, 3), split, "test")
     np.testing.assert_array_equal(bank.logits("test")[3], expected)
+
+
+def test_whole_epochs_are_compiled_once_for_all_models_and_for_any_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(xla, "STEPS", TRAININGS * 2 * 5)  # of two epochs of five steps
+    traced, hashed = [], xla.hashed_dropout
+    monkeypatch.setattr(in_graph, "hashed_dropout", lambda net: traced.append(1) or hashed(net))
+    layers = [keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.3)]
+    net, split = parts.make_net(*layers, optimizer="adam"), parts.make_split()
+    three, one = (
+        make_bank(tmp_path / name, net, split, keep_weights=True) for name in ("three", "one")
+    )
+    three.fill(3)
+    assert len(traced) == 2  # full batches, and the smaller last one
+    one.fill(1)
+    assert len(traced) == 4
+    assert_same(three.model(0), one.model(0))
+    monkeypatch.setattr(xla, "STEPS", 1)  # now a single training is compiled too
+    assert_same(three.model(2), retrained(net, split, 2))
 
 
 def test_what_a_bank_holds(full):

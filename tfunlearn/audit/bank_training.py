@@ -22,6 +22,8 @@ from tfunlearn.models.copying import example_batch
 
 __all__ = ["Trainer"]
 
+TRAININGS = 8  # that share what is compiled, however many are asked for: see Trainer.train
+
 
 class Trainer:
     """Makes the models of a bank, one after the other.
@@ -29,6 +31,11 @@ class Trainer:
     A model is what `methods.retrain` gives for its seed, to the byte on a CPU: the same fresh
     weights, batches, masks and optimizer state. But only the first is built, compiled and traced;
     for each of the others the state of a fresh model and of its fresh optimizer is put into it.
+
+    As a bank's models share what is compiled, whole epochs of a dense network are compiled from an
+    eighth of the steps on that it takes for one training (`training.xla.pays`). In between dropout
+    masks are others than those of `methods.retrain`, as good and as fixed by the seed, and without
+    dropout weights differ by rounding.
 
     Args:
         job: What the models have in common.
@@ -65,6 +72,9 @@ class Trainer:
     def train(self, item: Item) -> keras.Model:
         """Returns a trained model; the next call changes it.
 
+        Whether it is compiled does not hang on how many models are asked for: a model must be the
+        same in every bank of its settings.
+
         Args:
             item: Which one.
 
@@ -75,7 +85,7 @@ class Trainer:
         student, self._student = self._ready(item.seed), None
         split = whole(job.split) if item.include_forget else job.split
         stream = batches(split, "retain", batch_size=job.batch_size, shuffle=True, seed=item.seed)
-        training.fit(student, stream, epochs=job.epochs)
+        training.fit(student, stream, epochs=job.epochs, trainings=TRAININGS)
         self._student = student  # only now: a training that failed leaves nothing to go on with
         return student
 

@@ -60,6 +60,17 @@ class Rows:
         key = [self.seed, next(self.passes), self.lane]
         return self.ids[epoch_order(len(self.ids), self.total, self.shuffle, key)]
 
+    def next_batches(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the next pass as full batches, and as one smaller batch or none.
+
+        Returns:
+            Both int32 ``(batches, examples)``.
+        """
+        order = self.next_pass().astype("int32")
+        full = len(order) // self.batch_size * self.batch_size
+        last = order[full:]
+        return order[:full].reshape(-1, self.batch_size), last[None][: len(last)]
+
     @property
     def steps(self) -> int:
         """Batches a pass, with the last one that may hold fewer."""

@@ -21,6 +21,7 @@ def fit(
     epochs: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = 0,
+    trainings: int = 1,
 ) -> keras.callbacks.History:
     """Trains a compiled model in place, and raises if that changed nothing or broke it.
 
@@ -30,6 +31,9 @@ def fit(
         epochs: passes over the batches, at least 1.
         callbacks: Keras callbacks.
         verbose: as in ``model.fit``.
+        trainings: as long as this one, of this model, compiled once: compiling whole epochs pays
+            from a number of steps on, which several reach together. A dropout mask is another one
+            where they are compiled, so pass what is always the same.
 
     Returns:
         The history of the fit.
@@ -41,7 +45,7 @@ def fit(
     """
     check_epochs(epochs)
     check_workers(model)
-    history = _fit(model, batches, int(epochs), [*callbacks, NoOpGuard()], verbose)
+    history = _fit(model, batches, int(epochs), [*callbacks, NoOpGuard()], verbose, trainings)
     _require_finite(model)
     return history
 
@@ -140,12 +144,13 @@ def _fit(
     epochs: int,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: int | str,
+    trainings: int = 1,
 ) -> keras.callbacks.History:
     """Trains by ``model.fit``, inside one graph where that can be."""
     options = {"epochs": epochs, "callbacks": callbacks, "verbose": verbose}
     rows = resident_rows(model, batches, callbacks)
     if rows is not None:
-        return fit_in_graph(model, rows, **options)
+        return fit_in_graph(model, rows, trainings=trainings, **options)
     return model.fit(batches, shuffle=False, **options)  # the batches come shuffled
 
 

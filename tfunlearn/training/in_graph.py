@@ -1,8 +1,8 @@
 """Training where whole epochs run inside one graph, with the data in memory: Keras, but faster.
 
 ``model.fit`` reads each batch and starts each step from Python, which for a small network takes
-longer than the step. Here ``fit`` is given the order of the examples instead, many batches at a
-time, and a training function that gathers the batches and takes the steps in one ``tf.function``.
+longer than the step. Here ``fit`` is given nothing to read, and a training function that draws the
+order of the examples, gathers many batches, and takes their steps in one ``tf.function``.
 Everything else is Keras' own: losses, optimizers, metrics, callbacks, History, early stopping. The
 weights are those of a plain ``fit`` on the same batches.
 """
@@ -71,6 +71,7 @@ def fit_in_graph(
     epochs: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = 0,
+    trainings: int = 1,
 ) -> keras.callbacks.History:
     """Trains a compiled model in place as ``model.fit`` does on the stream of some rows.
 
@@ -82,6 +83,8 @@ def fit_in_graph(
         epochs: passes over the rows.
         callbacks: Keras callbacks.
         verbose: as in ``model.fit``.
+        trainings: trainings as long as this one that use the graph: what takes long to make pays
+            sooner where there are several.
 
     Returns:
         The history of the fit.
@@ -89,20 +92,22 @@ def fit_in_graph(
     steps = next(iter(rows.values())).steps
     piece = steps if verbose in (0, 2) else -(-steps // _PIECES)
     before = model.train_function
-    xla = pays(model, epochs * steps)
+    xla = pays(model, trainings * epochs * steps)
     function = _steps_of(model, rows, xla)
+    function.orders = _orders(rows, piece)
     model.train_function, model.steps_per_execution = function, piece
     try:
         return model.fit(
-            _orders(rows, piece),
+            _nothing(),
             epochs=epochs,
+            steps_per_epoch=steps,
             callbacks=[_SingleSteps(), *callbacks],
             shuffle=False,
             verbose=verbose,
         )
     finally:
         model.train_function, model.steps_per_execution = before, 1
-        function.arrays = {}  # a graph is kept with its model, the data is not
+        function.arrays, function.orders = {}, iter(())  # the graph is kept, the data is not
 
 
 class _SingleSteps(keras.callbacks.Callback):
@@ -114,15 +119,17 @@ class _SingleSteps(keras.callbacks.Callback):
 
 
 class _Steps:
-    """A training function that takes the orders of many batches and does all of their steps.
+    """A training function that draws the orders of many batches and does all of their steps.
 
     Args:
         model: the compiled model; not kept alive.
         arrays: part to inputs and labels, of the shapes and types that all calls have.
-        xla: compile the whole of it, not single steps.
+        xla: compile the whole of it, not single steps. The last batch of an epoch, where it is
+            smaller, is left to a plain graph: another shape would be compiled for one step.
 
     Attributes:
-        arrays: part to inputs and labels of the present call.
+        arrays: part to inputs and labels of the present training.
+        orders: what ``_orders`` gave for the present training.
         state: the objects that the traced step holds on to.
     """
 
@@ -132,21 +139,22 @@ class _Steps:
         self._model, self._xla, self._logs = weakref.ref(model), xla, ()
         self._jit = model.jit_compile and not xla
         self.state = _state(model)
-        self.arrays = arrays
+        self.arrays, self.orders = arrays, iter(())
         specs = tf.nest.map_structure(
             lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), arrays
         )
         orders = {name: tf.TensorSpec((None, None), tf.int32) for name in arrays}
-        options = {"autograph": False, "jit_compile": xla or None}
-        self._run = tf.function(self._all, input_signature=[specs, orders], **options)
+        options = {"input_signature": [specs, orders], "autograph": False}
+        self._rest = self._run = tf.function(self._all, **options)
+        if xla:
+            self._run = tf.function(self._all, jit_compile=True, **options)
 
-    def __call__(self, iterator: Iterator[Any]) -> dict[str, Any]:
+    def __call__(self, _: Iterator[Any]) -> dict[str, Any]:
         """Takes the steps of the next piece of an epoch; returns the metrics so far."""
-        full, last = next(iterator)
         logs: dict[str, Any] = {}
-        for orders in (full, last):
-            if next(iter(orders.values())).shape[0]:
-                logs = self._run(self.arrays, orders)
+        for run, orders in zip((self._run, self._rest), next(self.orders), strict=True):
+            if len(next(iter(orders.values()))):
+                logs = run(self.arrays, orders)
         return logs
 
     def _all(self, arrays: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
@@ -235,39 +243,28 @@ def _build(model: keras.Model, rows: Parts) -> None:
         variable.assign(value)
 
 
-def _orders(rows: Parts, piece: int) -> Any:
-    """Returns the stream of orders that ``fit`` is given: a pass of it for each epoch.
-
-    An element holds, for each part, the ids of up to ``piece`` full batches, and those of a last
-    batch that is smaller; both int32 ``(batches, size)``.
-    """
+def _nothing() -> Any:
+    """Returns an endless stream of which one iterator lasts for all epochs: one is slow to make."""
     import tensorflow as tf
 
-    steps = next(iter(rows.values())).steps
+    return tf.data.Dataset.range(1).repeat()
 
-    def one_pass() -> Iterator[Any]:
-        parts = {name: _cut(part) for name, part in rows.items()}
+
+def _orders(rows: Parts, piece: int) -> Iterator[tuple[dict[str, np.ndarray], ...]]:
+    """Yields the orders of pass after pass, piece by piece.
+
+    Yields:
+        For each part the ids of up to ``piece`` full batches, and those of a last batch that is
+        smaller; both int32 ``(batches, size)``.
+    """
+    steps = next(iter(rows.values())).steps
+    while True:
+        parts = {name: part.next_batches() for name, part in rows.items()}
         for start in range(0, steps, piece):
             stop = start + piece
-            yield tuple(
-                {
-                    name: cut[k][start:stop] if k == 0 else cut[k][: stop >= steps]
-                    for name, cut in parts.items()
-                }
-                for k in (0, 1)
-            )
-
-    spec = {name: tf.TensorSpec((None, None), tf.int32) for name in rows}
-    stream = tf.data.Dataset.from_generator(one_pass, output_signature=(spec, spec))
-    return stream.apply(tf.data.experimental.assert_cardinality(steps))
-
-
-def _cut(part: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the next pass as full batches, and as one smaller batch or none."""
-    order = part.next_pass().astype("int32")
-    full = len(order) // part.batch_size * part.batch_size
-    last = order[full:]
-    return order[:full].reshape(-1, part.batch_size), last[None][: len(last)]
+            full = {name: cut[0][start:stop] for name, cut in parts.items()}
+            last = {name: cut[1][: stop >= steps] for name, cut in parts.items()}
+            yield full, last
 
 
 def _looks_at_batches(callback: keras.callbacks.Callback) -> bool:

@@ -46,7 +46,7 @@ def pays(model: keras.Model, steps: int) -> bool:
 
     Args:
         model: the compiled model.
-        steps: steps of the whole training.
+        steps: steps of the whole training, or of all trainings that share what is compiled.
     """
     import tensorflow as tf
 
