@@ -11,7 +11,7 @@ import tfunlearn
 
 PACKAGE = pathlib.Path(tfunlearn.__file__).parent
 ORDER = [
-    {"_version", "seeds", "pool"},
+    {"_version", "lean", "seeds", "pool"},
     {"data", "models", "metrics"},
     {"attacks"},
     {"losses", "callbacks", "masking", "gradients"},

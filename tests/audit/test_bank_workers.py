@@ -1,6 +1,8 @@
 """Processes that fill a bank: what they make, and what becomes of them."""
 
+import collections
 import contextlib
+import os
 import pathlib
 
 import keras
@@ -10,7 +12,9 @@ import pytest
 from tfunlearn import audit
 from tfunlearn.audit import ReferenceBank, bank_spool
 from tfunlearn.audit.bank_key import data_marks, model_mark
+from tfunlearn.audit.bank_training import TRAININGS
 from tfunlearn.pool import ERROR, LOST, Event
+from tfunlearn.training import in_graph, xla
 
 from . import bank_parts as parts
 
@@ -31,6 +35,9 @@ def test_two_processes_of_which_one_dies_give_the_bytes_of_this_one(tmp_path, mo
     assert here.fill(4) == 4
     for role in split.roles:
         np.testing.assert_array_equal(apart.logits(role), here.logits(role))
+    traces = collections.Counter((tmp_path / "died").read_text().split())
+    once = traces.pop(str(os.getpid()))  # four models
+    assert sorted(traces.values()) == [1, once, once]  # one died at its first
     assert [path.name for path in apart.folder.iterdir() if path.name.startswith(".")] == []
 
 
@@ -53,6 +60,23 @@ def test_a_model_that_processes_cannot_make_is_an_error(tmp_path, monkeypatch, k
         bank.fill(2, workers=3, retries=2)
     assert ended == [{"workers": 3, "threads": 1, "retries": 2}]
     assert [path.name for path in bank.folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_processes_that_compile_whole_epochs_give_the_bytes_of_this_one(tmp_path, monkeypatch):
+    layers = [keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.3)]
+    net, split = parts.make_net(*layers, optimizer="adam"), parts.make_split()
+    own = {"epochs": 45, "batch_size": 3}
+    assert TRAININGS * 45 * 17 >= xla.STEPS
+    apart = ReferenceBank(tmp_path, net, split, **own)
+    assert apart.fill(3, workers=2) == 3
+    compiled, hashed = [], xla.hashed_dropout
+    monkeypatch.setattr(in_graph, "hashed_dropout", lambda net: compiled.append(1) or hashed(net))
+    here = ReferenceBank(tmp_path, net, split, **own, threads=None)
+    assert here.fill(3) == 3
+    assert compiled
+    for role in split.roles:
+        np.testing.assert_array_equal(apart.logits(role), here.logits(role))
+    assert "scikit-learn" not in apart.notes()[0]["environment"]  # nobody asked for it
 
 
 def test_a_job_comes_back_from_its_folder_as_it_was(tmp_path):

@@ -16,6 +16,8 @@ FAKE = """
 import json, os, pathlib, signal, sys
 folder = pathlib.Path(json.loads(sys.argv[1])["folder"])
 acts = json.loads((folder / "acts.json").read_text())
+(folder / f"given-{os.getpid()}.json").write_text(sys.argv[1])
+os.replace(folder / f"given-{os.getpid()}.json", folder / "given.json")
 for line in sys.stdin:
     name = json.loads(line)["name"]
     with open(folder / "log", "a") as file:
@@ -63,6 +65,13 @@ def test_each_piece_is_asked_for_once(run, workers):
     assert sorted(event.item for event in events) == ITEMS
     assert {event.kind for event in events} == {MADE}
     assert sorted(asked) == ITEMS
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, 8), (3, 2), (4, 2)])
+def test_processes_share_the_processors(run, tmp_path, monkeypatch, workers, expected):
+    monkeypatch.setattr(processes, "cores", lambda: 8)
+    run({}, workers)
+    assert json.loads((tmp_path / "given.json").read_text())["at_once"] == expected
 
 
 @pytest.mark.parametrize("workers", [1, 2])

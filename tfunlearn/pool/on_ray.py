@@ -85,7 +85,7 @@ class RemoteWorker:
             (folder / name).write_bytes(content.data)
         self._files = {}
         start, options, threads = self._given
-        return begin(start, folder, options, threads, self._stack)
+        return begin(start, folder, options, threads, self._stack, at_once=threads)
 
 
 @contextlib.contextmanager

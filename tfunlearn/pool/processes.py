@@ -18,14 +18,20 @@ import keras
 
 from tfunlearn.pool.events import ERROR, LOST, Event
 from tfunlearn.pool.line import Line
-from tfunlearn.pool.work import Work
+from tfunlearn.pool.work import Work, cores
 from tfunlearn.pool.worker import MARK
 
 __all__ = ["with_processes"]
 
 T = TypeVar("T")
 
-_PROGRAM = "import sys; from tfunlearn.pool.worker import main; main(sys.argv[1])"
+_PROGRAM = """
+import sys
+from tfunlearn.lean import import_keras
+import_keras()
+from tfunlearn.pool.worker import main
+main(sys.argv[1])
+"""
 
 
 def with_processes(
@@ -65,11 +71,13 @@ class _Crew:
     def __init__(self, work: Work, line: Line, question: Callable[[Any], Any]) -> None:
         self._work, self._line, self._question = work, line, question
         self._answers: queue.SimpleQueue = queue.SimpleQueue()
+        self._at_once = 1
         self._idle: list[_Process] = []
         self._busy: dict[_Process, Any] = {}
 
     def work(self, workers: int) -> Iterator[Event]:
         """Yields what became of each piece, as it ends."""
+        self._at_once = max(1, cores() // workers)
         self._hand_out(workers)
         while self._busy:
             process, answer = self._answers.get()
@@ -99,12 +107,15 @@ class _Crew:
             item = self._line.next()
             if item is None:
                 break
-            process = self._idle.pop() if self._idle else _Process(self._work, self._answers)
+            process = self._idle.pop() if self._idle else self._started()
             self._busy[process] = item
             process.ask(self._question(item))
         if not len(self._line):
             while self._idle:
                 self._idle.pop().end()
+
+    def _started(self) -> _Process:
+        return _Process(self._work, self._at_once, self._answers)
 
     def _ended(self, process: _Process, item: Any, answer: Any) -> Event:
         """Returns what became of a piece, and keeps the process for the next one if it lives."""
@@ -121,14 +132,16 @@ class _Process:
 
     Args:
         work: What it is started with.
+        at_once: Operations that it runs at a time.
         answers: Where its answers go, as pairs of itself and the answer; None when it ended.
     """
 
-    def __init__(self, work: Work, answers: queue.SimpleQueue) -> None:
+    def __init__(self, work: Work, at_once: int, answers: queue.SimpleQueue) -> None:
         given = {"start": work.start, "folder": str(work.folder), "options": work.options}
+        given |= {"threads": work.threads, "at_once": at_once}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed when the process ends
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, json.dumps({**given, "threads": work.threads})],
+            [sys.executable, "-c", _PROGRAM, json.dumps(given)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

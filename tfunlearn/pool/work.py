@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-__all__ = ["Work", "begin", "check_counts", "limit_threads"]
+__all__ = ["Work", "begin", "check_counts", "cores", "limit_threads"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def begin(
     options: dict[str, Any],
     threads: int | None,
     stack: contextlib.ExitStack,
+    at_once: int | None = None,
 ) -> Callable[..., Any]:
     """Returns the function that answers a worker's questions.
 
@@ -50,25 +52,43 @@ def begin(
         options: As in `Work`.
         threads: As in `Work`.
         stack: Is closed when the worker ends.
+        at_once: As in `limit_threads`.
     """
-    limit_threads(threads)
+    limit_threads(threads, at_once)
     module, _, name = start.partition(":")
     return getattr(importlib.import_module(module), name)(folder, options, stack)
 
 
-def limit_threads(threads: int | None) -> None:
-    """Fixes the number of CPU threads of an operation, before the first one is run.
+def limit_threads(threads: int | None, at_once: int | None = None) -> None:
+    """Fixes the number of CPU threads, before the first operation is run.
 
     Args:
-        threads: How many; None for as many as the machine gives.
+        threads: Of an operation; None for as many as the machine gives. The last bits of a result
+            may depend on it.
+        at_once: Operations at a time, on which no bit depends; None for as many as the machine
+            gives. Workers that share it are faster, by a twelfth, with their share.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         if threads is not None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
+        if at_once is not None:
+            tf.config.threading.set_inter_op_parallelism_threads(at_once)
         for device in tf.config.list_physical_devices("GPU"):  # other processes want some of it
             tf.config.experimental.set_memory_growth(device, True)
+
+
+def cores() -> int:
+    """Returns how many processors this process may use.
+
+    Example:
+        >>> cores() >= 1
+        True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check_counts(
