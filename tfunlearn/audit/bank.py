@@ -36,9 +36,9 @@ class ReferenceBank(BankReading):
     """Models trained without the forget set, and if asked with it, under different seeds.
 
     What is kept of each is its logits on every role. A model is trained as `methods.retrain` does
-    it, but that whole epochs are compiled from 750 steps of a dense network's training on instead
-    of 6,000, as the models share what is compiled: see `training.xla`. It has the bank's seed, or that plus 1, 2, ...; a model with the forget set has those plus
-    500,000, so that no two start alike.
+    it, but that whole epochs of a dense network are compiled from 750 steps on instead of 6,000,
+    as the models share what is compiled: see `training.xla`. It has the bank's seed, or that plus
+    1, 2, ...; a model with the forget set has those plus 500,000, so that no two start alike.
 
     Models are kept under all that they depend on: architecture, recipe, data, seed, versions and
     this package's code. If any of it changes, the bank is another one, and empty; several may share
