@@ -39,7 +39,7 @@ def small(weights, jit_compile):
     head = [layers.Dense(8, "relu"), layers.Dense(10, "softmax")]
     model = keras.Sequential([inputs, inner, layers.GlobalAveragePooling2D(), *head])
     loss = "sparse_categorical_crossentropy"
-    model.compile("adam", loss, metrics=["accuracy"], jit_compile=jit_compile)
+    model.compile("sgd", loss, metrics=["accuracy"], jit_compile=jit_compile)
     return model
 
 
