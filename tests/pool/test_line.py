@@ -12,10 +12,8 @@ from tfunlearn.pool import (
     Event,
     Line,
     check_counts,
-    clear_scratch,
     here,
     line,
-    scratch,
     until_done,
 )
 
@@ -114,13 +112,3 @@ def test_makers_end_with_whoever_stops_asking():
 def test_numbers_that_are_too_small(counts, words):
     with pytest.raises(ValueError, match=words):
         check_counts(**counts)
-
-
-def test_a_scratch_folder_goes_at_the_end_and_when_its_process_has_died(tmp_path):
-    (tmp_path / ".scratch-dead.tmp").mkdir()
-    with scratch(tmp_path) as alive:
-        (alive / "file").write_text("here")
-        assert clear_scratch(tmp_path) == 1
-        assert (alive / "file").is_file()
-    assert [path.name for path in tmp_path.iterdir()] == ["locks"]
-    assert list((tmp_path / "locks").iterdir()) == []

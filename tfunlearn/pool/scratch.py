@@ -24,14 +24,16 @@ def scratch(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """
     name = f"{SCRATCH}{secrets.token_hex(8)}"
     lock = folder / "locks" / name
-    with claimed(lock):
-        path = folder / f".{name}.tmp"
-        path.mkdir()
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
-    lock.unlink(missing_ok=True)
+    try:
+        with claimed(lock):
+            path = folder / f".{name}.tmp"
+            path.mkdir()
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
+    finally:
+        lock.unlink(missing_ok=True)
 
 
 def clear_scratch(folder: pathlib.Path) -> int:
