@@ -45,15 +45,10 @@ def run(tmp_path, monkeypatch):
     """A function: what becomes of pieces -> the events of a crew, and the pieces asked for."""
     monkeypatch.setattr(processes, "_PROGRAM", FAKE)
 
-    def call(acts, workers=2, retries=2, until=None, needs=None):
+    def call(acts, workers=2, retries=2, needs=None):
         (tmp_path / "acts.json").write_text(json.dumps(acts))
         options = {"workers": workers, "retries": retries, "question": ask, "needs": needs}
-        events = []
-        made = with_processes(Work("of no use", tmp_path), ITEMS, **options)
-        for event in made:
-            events.append(event)
-            if event.kind == until:
-                made.close()
+        events = list(with_processes(Work("of no use", tmp_path), ITEMS, **options))
         return events, (tmp_path / "log").read_text().split()
 
     return call
@@ -97,11 +92,20 @@ def test_a_piece_whose_processes_die_too_often_is_lost_and_the_others_are_made(r
     assert asked.count("piece-2") == 2
 
 
-def test_nothing_is_begun_after_an_error_by_whoever_stops_there(run):
-    events, asked = run({"piece-0": ["error"]}, workers=1, until=ERROR)
-    assert [(event.kind, event.item, event.text) for event in events] == [
-        (ERROR, "piece-0", "it diverged")
-    ]
+def test_nothing_is_begun_after_an_error_by_whoever_stops_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "_PROGRAM", FAKE)
+    (tmp_path / "acts.json").write_text(json.dumps({"piece-0": ["error"]}))
+    asked = []
+    made = with_processes(
+        Work("of no use", tmp_path),
+        ITEMS,
+        workers=1,
+        retries=2,
+        question=lambda item: asked.append(item) or ask(item),
+    )
+    event = next(made)
+    made.close()
+    assert event == (ERROR, "piece-0", "it diverged")
     assert asked == ["piece-0"]
 
 
