@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from tests.elsewhere import BACKENDS, on
 from tfunlearn import data, gradients, models
-from tfunlearn.gradients import sums, taps
+from tfunlearn.gradients import autodiff, sums, taps
 
 POWERS = {"identity": lambda g: g, "square": np.square, "abs": np.abs}
 
@@ -252,6 +252,21 @@ def test_sums_that_are_not_finite_are_an_error(linear):
         gradients.gradient_sum(linear, [batch], entropy)
 
 
+def test_a_gradient_for_every_row():
+    rows = np.array([[1.0, 2.0], [3.0, -1.0]], "float32"), np.array([1.0, 10.0], "float32")
+
+    def slopes(x, factor):
+        used, unused = autodiff.gradient(
+            lambda inputs: ops.sum(factor * inputs[0] ** 3), [x, ops.ones_like(x)]
+        )
+        return [used, unused]
+
+    made = autodiff.compiled(lambda *rows: autodiff.vectorize(slopes, rows), False)
+    used, unused = map(ops.convert_to_numpy, made(*map(ops.convert_to_tensor, rows)))
+    np.testing.assert_allclose(used, [[3.0, 12.0], [270.0, 30.0]])
+    np.testing.assert_array_equal(unused, np.zeros((2, 2)))
+
+
 def hold_to_the_formula():
     for of in POWERS:
         for per in ("batch", "example"):
@@ -263,7 +278,9 @@ def hold_to_the_formula():
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_same_on_other_backends(backend):
     on(backend, hold_to_the_formula)
-    for name in ("nested", "own layer", "layer as activation"):
+    on(backend, test_a_gradient_for_every_row)
+    names = {"jax": ("nested",), "torch": ("nested", "own layer", "layer as activation")}
+    for name in names[backend]:
         on(backend, test_equals_one_example_after_the_other, name)
 
 
