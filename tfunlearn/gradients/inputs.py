@@ -26,7 +26,7 @@ def input_gradients(score: Callable[[Any], Any], x: Any) -> Any:
 
     Raises:
         ValueError: if the inputs are whole numbers, which have no gradient, if the scores are not
-            one number per example, or on another backend than TensorFlow and JAX.
+            one number per example, or on another backend than TensorFlow, JAX and PyTorch.
 
     Example:
         >>> import numpy as np

@@ -68,9 +68,8 @@ def boundary_shrink(
 
     Raises:
         ValueError: if there is no optimizer, ``epsilon``, ``bounds``, ``k`` or the level is out of
-            range,
-            the backend is neither TensorFlow nor JAX, inputs are whole numbers, the forget set
-            leaves a part of its classes, or model and split do not fit together.
+            range, inputs are whole numbers, the forget set leaves a part of its classes, or model
+            and split do not fit together.
         RuntimeError: if the training changed nothing or diverged.
 
     Reference: Chen et al., 2023, "Boundary Unlearning: Rapid Forgetting of Deep Networks via

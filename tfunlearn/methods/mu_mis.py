@@ -25,8 +25,7 @@ class MUMis(Unlearner):
         name: name of the model.
 
     Raises:
-        ValueError: if ``others`` is neither; at the call, on another backend than TensorFlow and
-            JAX, or if the inputs are whole numbers.
+        ValueError: if ``others`` is neither; at the call, if the inputs are whole numbers.
 
     Example:
         >>> import keras
@@ -144,8 +143,8 @@ def mu_mis(
 
     Raises:
         ValueError: if both an optimizer and a learning rate are given, ``others``, ``k`` or the
-            level is none of its values, the backend is neither TensorFlow nor JAX, inputs are
-            whole numbers, or model and split do not fit together.
+            level is none of its values, inputs are whole numbers, or model and split do not fit
+            together.
         RuntimeError: if the training changed nothing or diverged.
 
     Reference: Cheng et al., 2024, "Remaining-data-free Machine Unlearning by Suppressing Sample

@@ -88,9 +88,9 @@ def unsir(
         of the retain set with as much noise, and ``epochs`` passes over that sample.
 
     Raises:
-        ValueError: if there is no optimizer, an option is out of its range, the backend is neither
-            TensorFlow nor JAX, inputs are of unknown size, the forget set leaves a part of its
-            classes, or model and split do not fit together.
+        ValueError: if there is no optimizer, an option is out of its range, inputs are of unknown
+            size, the forget set leaves a part of its classes, or model and split do not fit
+            together.
         RuntimeError: if the training changed nothing or diverged.
 
     Reference: Tarun et al., 2023, "Fast Yet Effective Machine Unlearning", arXiv 2111.08947.

@@ -19,7 +19,7 @@ def copy(model: keras.Model, *, seed: int | None = None) -> keras.Model:
     Args:
         model: a built Keras model: Sequential, Functional, or subclassed with ``get_config``.
         seed: seed of the twin's dropout masks, also of layers with a seed of their own; None
-            keeps those and draws the others.
+            keeps those and draws the others. On PyTorch every layer then has a seed of its own.
 
     Returns:
         The twin, uncompiled, with the same ``trainable`` flags. Costs one forward pass of a batch.
