@@ -22,7 +22,7 @@ from tfunlearn.experiments import (
 )
 from tfunlearn.experiments.compare import compare
 from tfunlearn.experiments.compare_run import ORIGINAL, Attempt, Run
-from tfunlearn.pool import BUSY, ERROR, LOST, MADE, THERE, Event, here
+from tfunlearn.pool import BUSY, ERROR, LOST, MADE, THERE, Event, here, line
 from tfunlearn.report import AuditReport
 
 FEW = {"limit": 100, "epochs": 1}
@@ -153,11 +153,12 @@ def test_a_reference_that_no_worker_can_make_is_an_error(
     compare("random", out=tmp_path, **own)  # goes on
 
 
-def few_rows(folder, task="random", **options):
+ROWS = [Attempt("finetune", "finetune", {"epochs": 1})]
+
+
+def few_rows(folder, task="random", say=lambda line: None, **options):
     """Returns the run of a seed with one method, not yet trained."""
-    scenario = scenarios.get(task)(seed=0, **FEW)
-    attempts = [Attempt("finetune", "finetune", {"epochs": 1})]
-    return Run(scenario, folder, 0, lambda line: None, attempts, **options)
+    return Run(scenarios.get(task)(seed=0, **FEW), folder, 0, say, ROWS, **options)
 
 
 def test_a_row_that_another_process_is_at_is_not_made_twice(tmp_path, untrained):
@@ -171,6 +172,20 @@ def test_a_row_that_another_process_is_at_is_not_made_twice(tmp_path, untrained)
     assert run.make(ORIGINAL).kind == MADE
     assert other.make(ORIGINAL).kind == THERE
     assert other.missing(1) == ["retrained-1", "finetune"]
+
+
+def test_a_run_waits_for_another_and_goes_on(tmp_path, untrained, monkeypatch):
+    said = []
+    run, other = few_rows(tmp_path, say=said.append), few_rows(tmp_path)
+    with contextlib.ExitStack() as held:
+        held.enter_context(other.claim("retrained-1"))
+        monkeypatch.setattr(line.time, "sleep", lambda seconds: held.close())
+        report, failed = run.report(ROWS, 1)
+    assert failed == {}
+    assert [row.name for row in report.rows] == [ORIGINAL, "retrained-1", "finetune"]
+    assert [text for text in said if "waiting" in text] == [
+        "seed 0, waiting for another run, which makes: seed 0, retrained-1"
+    ]
 
 
 def test_an_original_without_its_model_is_missing_while_others_need_it(tmp_path, untrained):

@@ -59,8 +59,8 @@ def test_pieces_are_made_here_in_their_order():
 
 def test_what_is_busy_and_what_needs_it_is_made_later(monkeypatch):
     """Another driver builds the walls meanwhile."""
-    given, looks, waits = [], [], []
-    monkeypatch.setattr(line.time, "sleep", waits.append)
+    given, looks, slept, told = [], [], [], []
+    monkeypatch.setattr(line.time, "sleep", slept.append)
 
     def make(todo):
         given.append(list(todo))
@@ -73,13 +73,14 @@ def test_what_is_busy_and_what_needs_it_is_made_later(monkeypatch):
 
     def free(item):
         looks.append(item)
-        return len(looks) > 4
+        return len(looks) > 6
 
-    events = list(until_done(["ground", "walls", "roof", "garden"], make, free))
+    events = list(until_done(["ground", "walls", "roof", "garden"], make, free, told.append))
     assert given == [["ground", "walls", "roof", "garden"], ["walls", "roof"]]
     assert [event.item for event in events] == ["ground", "garden", "walls", "roof"]
     assert {event.kind for event in events} == {MADE}
-    assert len(waits) == 2
+    assert len(slept) == 2
+    assert told == [["walls", "roof"]]
 
 
 def test_makers_end_with_whoever_stops_asking():

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfunlearn.experiments.compare_job import attempts_to_json, write
 from tfunlearn.experiments.compare_ray import StageExchange
-from tfunlearn.experiments.compare_run import FAILED, Attempt, Run, Stage
+from tfunlearn.experiments.compare_run import FAILED, Attempt, Run, Stage, waiting
 from tfunlearn.pool import (
     DIED,
     ERROR,
@@ -92,7 +92,12 @@ def make_with_workers(
         return failed
     with contextlib.ExitStack() as stack:
         make = stack.enter_context(_maker(runs, attempts, workers, len(todo)))
-        events = until_done(todo, make, lambda stage: runs[stage.seed].free(stage.label))
+        events = until_done(
+            todo,
+            make,
+            lambda stage: runs[stage.seed].free(stage.label),
+            lambda left: say(waiting(left)),
+        )
         for event in stack.enter_context(contextlib.closing(events)):
             stage, reason = event.item, _reason(event)
             if event.kind == DIED:

@@ -135,7 +135,10 @@ class Run:
         todo = [Stage(self.scenario.seed, label) for label in self.missing(references)]
         make, needs = (lambda stage: self.make(stage.label)), (lambda stage: stage.needs)
         for event in until_done(
-            todo, lambda left: here(make, left, needs=needs), lambda stage: self.free(stage.label)
+            todo,
+            lambda left: here(make, left, needs=needs),
+            lambda stage: self.free(stage.label),
+            lambda left: self._say(waiting(left)),
         ):
             if event.kind == FAILED:
                 failed[event.item.label] = event.text
@@ -362,6 +365,19 @@ class Run:
     @cached_property
     def _bench(self) -> "Bench":
         return Bench(self.scenario, self.original, self._columns)
+
+
+def waiting(stages: Sequence[Stage]) -> str:
+    """Returns what is said while another run is at all rows that are left.
+
+    Args:
+        stages: the rows.
+
+    Example:
+        >>> waiting([Stage(0, "finetune"), Stage(0, "ssd")])
+        'waiting for another run, which makes: seed 0, finetune; seed 0, ssd'
+    """
+    return f"waiting for another run, which makes: {'; '.join(map(str, stages))}"
 
 
 def _reference(number: int) -> str:

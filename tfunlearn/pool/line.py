@@ -111,6 +111,7 @@ def until_done(
     items: Sequence[T],
     make: Callable[[list[T]], Iterator[Event]],
     free: Callable[[T], bool],
+    waits: Callable[[list[T]], None] = lambda left: None,
 ) -> Iterator[Event]:
     """Yields what became of pieces, until none is left that another driver's process makes.
 
@@ -119,6 +120,7 @@ def until_done(
         make: Makes pieces and yields events; pieces that are busy, and those that need them, are
             given to it again.
         free: Tells whether no other process is at a piece. Waits until one is free.
+        waits: Called with the pieces that are left, when others are at all of them.
     """
     todo = list(items)
     while todo:
@@ -130,5 +132,7 @@ def until_done(
                 if event.kind != BUSY:
                     yield event
         todo = [item for item in todo if item in left]
-        while todo and not any(free(item) for item in todo):
-            time.sleep(_PATIENCE)
+        if todo and not any(free(item) for item in todo):
+            waits(todo)
+            while not any(free(item) for item in todo):
+                time.sleep(_PATIENCE)
