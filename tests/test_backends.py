@@ -9,6 +9,8 @@ import pathlib
 import tempfile
 import unittest
 import warnings
+from contextlib import nullcontext
+from unittest import mock
 
 import keras
 import numpy as np
@@ -213,15 +215,18 @@ def test_what_needs_tensorflow_says_so_and_what_to_do(backend):
         assert f"needs TensorFlow; KERAS_BACKEND is {backend}" in text
 
 
-def promised():
+def promised(gpu=False):
     """Returns what cannot be promised of two runs with one seed, and whether two draws agree."""
-    drawn = []
-    with warnings.catch_warnings():
+    drawn, on_torch = [], keras.backend.backend() == "torch"
+    seen = nullcontext()
+    if on_torch:
+        seen = mock.patch("torch.cuda.is_available", return_value=gpu)
+    with seen, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(2):
             missing = repro.deterministic(3)
             drawn.append(keras.ops.convert_to_numpy(keras.random.uniform((3,))).tolist())
-    if keras.backend.backend() == "torch":
+    if on_torch:
         import torch
 
         assert torch.are_deterministic_algorithms_enabled()
@@ -234,3 +239,14 @@ def test_one_seed_for_all(backend):
     missing, same = on(backend, promised)
     assert same
     assert missing == {"torch": [], "jax": [repro.OTHER_BACKEND.format("jax")]}[backend]
+
+
+@pytest.mark.xdist_group("torch")
+def test_cublas_is_named_where_it_is_open(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    assert on("torch", promised, True) == [[repro.CUBLAS], True]
+
+
+def test_a_backend_that_is_not_there_skips_by_name():
+    with pytest.raises(pytest.skip.Exception, match="no_such is not installed"):
+        on("no_such", parts)
