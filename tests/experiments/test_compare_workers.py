@@ -42,13 +42,13 @@ def times(folder):
 
 def test_two_processes_of_which_one_is_killed_give_the_figures_of_this_one(tmp_path, table):
     said = []
-    own = {**parts.SETTINGS, "options": parts.OPTIONS}
+    own = {**parts.SETTINGS, "options": parts.OPTIONS, "names": ["dying", "failing"]}
     there = compare("mislabelled", out=tmp_path / "there", workers=2, say=said.append, **own)
     died = [line for line in said if "tried again" in line]
     assert len(died) == 1
     assert ", dying: its worker was ended by SIGKILL (often: out of memory)" in died[0]
     made = [line.split(": made in ")[0] for line in said if ": made in " in line]
-    assert len(made) == len(set(made)) == 2 * 4
+    assert len(made) == len(set(made)) == 2 * 3
     for seed in (0, 1):
         assert next(line for line in made if line[:6] == f"seed {seed}").endswith(", original")
     here = compare("mislabelled", out=tmp_path / "here", say=None, **own)
@@ -63,7 +63,7 @@ def test_two_processes_of_which_one_is_killed_give_the_figures_of_this_one(tmp_p
     assert row["failed"] == {"0": "no model under seed 0", "1": "no model under seed 1"}
     # what the seconds are worth is said
     assert (there["workers"], here["workers"]) == (2, 1)
-    assert {row["workers"] for row in there["rows"] if row["method"] == "finetune"} == {2}
+    assert {row["workers"] for row in there["rows"] if row["name"] in ("dying", "retrain")} == {2}
     shown = "\n".join(compare_page.table(there))
     assert "share (2 workers)\n" in shown
     assert "up to 2 workers at work beside each other" in " ".join(shown.split())
