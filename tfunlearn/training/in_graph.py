@@ -146,8 +146,8 @@ class _Steps:
         orders = {name: tf.TensorSpec((None, None), tf.int32) for name in arrays}
         options = {"input_signature": [specs, orders], "autograph": False}
         self._rest = self._run = tf.function(self._all, **options)
-        if xla:
-            self._run = tf.function(self._all, jit_compile=True, **options)
+        if xla:  # traced once for both
+            self._run = tf.function(lambda *given: self._rest(*given), jit_compile=True, **options)
 
     def __call__(self, _: Iterator[Any]) -> dict[str, Any]:
         """Takes the steps of the next piece of an epoch; returns the metrics so far."""
