@@ -72,14 +72,12 @@ _TABLE = {
             _FORGET,
             "class",
             "epochs x forget, backwards twice, until it stops",
-            needs="TensorFlow or JAX",
         ),
         Method(
             boundary_shrink,
             _FORGET,
             "class",
             "epochs x forget, and 1 gradient of its inputs, until it stops",
-            needs="TensorFlow or JAX",
         ),
         Method(
             boundary_expand,
@@ -101,7 +99,6 @@ _TABLE = {
             _BOTH,
             "class",
             "(epochs + 2) x a sample of retain; of forget the labels alone",
-            needs="TensorFlow or JAX",
         ),
         Method(random_labels, _BOTH, "both", "epochs x forget and retain"),
         Method(uam, _BOTH, "both", "epochs x retain, with as many forget batches"),
