@@ -71,6 +71,7 @@ def test_one_shape_is_compiled_once(always, split):
     training.fit(model, stream, epochs=1)
     [steps] = in_graph._MADE[model].values()
     run, rest = steps._run, steps._rest
+    assert [one._jit_compile for one in (run, rest)] == [True, None]
     steps._run = lambda arrays, orders: shapes.add(orders[""].shape) or run(arrays, orders)
     training.fit(model, stream, epochs=3)
     assert shapes == {(6, 8)}  # 51 examples
