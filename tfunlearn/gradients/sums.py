@@ -21,7 +21,7 @@ _POWERS: dict[str, Callable[[Any], Any]] = {
 }
 _MEMORY = 2**28  # bytes of per-example gradients that are held at once
 _FLUSH = 16  # steps that are summed in float32 before they are added up in float64
-_INPUTS = 2**27  # bytes of inputs that go into one such sum
+_INPUTS = 2**24  # bytes of inputs that go into one such sum
 
 
 def gradient_sum(
