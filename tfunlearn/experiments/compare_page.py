@@ -19,6 +19,7 @@ from tfunlearn.report.files import write_atomically
 from tfunlearn.report.style import CSS
 
 _WIDTH = 100
+CLOSED = 0.9  # share of the gap of doing nothing that counts as closed
 _HEADS = ("forget", "retain", "test", "attack")
 _TASKS = {
     "random": "a random tenth of the training images",
@@ -99,7 +100,33 @@ def notes(result: Mapping[str, Any]) -> list[str]:
             f"Closest at no more than {BUDGET:.0%} of the time of retraining: {best}, gap "
             f"{row['gap']['mean']:.4f}{closed}."
         )
-    return found
+    return found + _how_far(result["rows"])
+
+
+def _how_far(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns what there is instead, where no method closes the gap in little time."""
+    worked = [
+        row
+        for row in rows
+        if row["method"] and row["gap_closed"] is not None and not row["failed"]
+        if row["share_of_retraining"] and not row["collapsed"]
+    ]
+    if not worked:
+        return []
+
+    def time(row: Mapping[str, Any]) -> float:
+        return row["share_of_retraining"]["mean"]
+
+    close = [row for row in worked if row["gap_closed"] >= CLOSED]
+    first = min(close, key=time) if close else max(worked, key=lambda row: row["gap_closed"])
+    if close and time(first) <= BUDGET:
+        return []
+    named = "The first that does" if close else "None does at any cost; the closest"
+    return [
+        f"None closes {CLOSED:.0%} of the gap of doing nothing in {BUDGET:.0%} of the time of "
+        f"retraining. {named}: {first['name']}, {first['gap_closed']:.1%} at {time(first):.0%} of "
+        "the time."
+    ]
 
 
 def write(path: str | PathLike, result: Mapping[str, Any]) -> None:
