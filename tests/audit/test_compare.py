@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from tfunlearn import attacks, audit, metrics, models
 from tfunlearn.audit import outputs
+from tfunlearn.audit.outputs_in_graph import GraphReader
 from tfunlearn.data import ForgetSplit
 from tfunlearn.report import AuditReport
 
@@ -107,6 +108,10 @@ def test_each_role_is_predicted_once(trio, shared, split, data, streamed, monkey
     predict = keras.Model.predict
     monkeypatch.setattr(
         keras.Model, "predict", lambda self, *a, **k: calls.append(self) or predict(self, *a, **k)
+    )
+    read = GraphReader.read
+    monkeypatch.setattr(
+        GraphReader, "read", lambda self, rows: calls.append(self._model) or read(self, rows)
     )
     report = audit.compare(trio, same, seconds={"original": 2, "retrained": 1.5}, batch_size=32)
     assert len(calls) == 3 * len(trio)

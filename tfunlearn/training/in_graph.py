@@ -10,6 +10,7 @@ weights are those of a plain ``fit`` on the same batches.
 from __future__ import annotations
 
 import contextlib
+import functools
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +19,6 @@ import keras
 import numpy as np
 
 from tfunlearn.data.rows import SINGLE, Rows, rows_of
-from tfunlearn.training.fused_norm import fused_norm
 from tfunlearn.training.xla import hashed_dropout, pays
 
 __all__ = ["fit_in_graph", "resident_rows"]
@@ -145,7 +145,8 @@ class _Steps:
         )
         orders = {name: tf.TensorSpec((None, None), tf.int32) for name in arrays}
         options = {"input_signature": [specs, orders], "autograph": False}
-        self._rest = self._run = tf.function(self._all, **options)
+        # a partial, because TensorFlow counts traces per piece of code and warns of many
+        self._rest = self._run = tf.function(functools.partial(self._all), **options)
         if xla:  # traced once for both
             self._run = tf.function(lambda *given: self._rest(*given), jit_compile=True, **options)
 
@@ -179,17 +180,11 @@ class _Steps:
             return (number + 1,)
 
         count = tf.shape(next(iter(orders.values())))[0]
-        with self._faster_layers(model):
+        with hashed_dropout(model) if self._xla else contextlib.nullcontext():
             tf.while_loop(lambda number: number < count, step, (0,), parallel_iterations=1)
         return {
             name: value for name, value in model.get_metrics_result().items() if name in self._logs
         }
-
-    def _faster_layers(self, model: keras.Model) -> contextlib.AbstractContextManager[None]:
-        """Returns the context in which the model's layers are traced."""
-        if self._xla:
-            return hashed_dropout(model)
-        return contextlib.nullcontext() if self._jit else fused_norm(model)
 
 
 def _steps_of(model: keras.Model, rows: Parts, xla: bool) -> _Steps:
