@@ -204,7 +204,7 @@ def test_streams_share_a_trace_and_have_sums_of_their_own(linear, split):
             np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("room", [2**24, 200, 1])  # bytes: 16 batches, a few, and one at a time
+@pytest.mark.parametrize("room", [2**22, 200, 1])  # bytes: 16 batches, a few, and one at a time
 def test_batches_of_all_sizes_count_once(linear, monkeypatch, room):
     monkeypatch.setattr(sums, "_INPUTS", room)
     numbers = np.random.default_rng(1)

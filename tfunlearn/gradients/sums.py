@@ -21,7 +21,7 @@ _POWERS: dict[str, Callable[[Any], Any]] = {
 }
 _MEMORY = 2**28  # bytes of per-example gradients that are held at once
 _FLUSH = 16  # steps that are summed in float32 before they are added up in float64
-_INPUTS = 2**24  # bytes of inputs that go into one such sum
+_INPUTS = 2**22  # bytes of inputs that go into one such sum
 
 
 def gradient_sum(
@@ -335,9 +335,12 @@ def _grouped(batches: Iterable[tuple]) -> Iterator[tuple[Any, Any, np.ndarray, i
 
 def _stacked(group: list[tuple]) -> tuple[Any, Any, np.ndarray, int]:
     """Returns the batches of a group, stacked and filled up to the room that there is."""
+    room = _room(group[0][0])
+    if room == 1:  # views: nothing is copied
+        return (*(part[None] for part in group[0]), 1)
     parts = []
     for rows in zip(*group, strict=True):
-        part = np.zeros((_room(group[0][0]), *rows[0].shape), rows[0].dtype)
+        part = np.zeros((room, *rows[0].shape), rows[0].dtype)
         np.stack(rows, out=part[: len(rows)])
         parts.append(part)
     return (*parts, len(group))
