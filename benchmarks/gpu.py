@@ -65,6 +65,29 @@ def begin(made, args, torch_names):
     return device
 
 
+def run(made, args, script, contestants, prepare, figure):
+    """Times all contestants and writes the result, or runs the one that this process is for.
+
+    The result has the name of the file. The first contestant is the one that the others are held
+    against; those whose names begin with "pytorch" need PyTorch.
+
+    Args:
+        made: the parser.
+        args: the arguments.
+        script: the benchmark's file.
+        contestants: name to function of the arguments.
+        prepare: function of the arguments and a folder that writes what contestants read.
+        figure: the figure of which the ratio is taken.
+    """
+    if args.contestant:
+        print(json.dumps(contestants[args.contestant](args)))
+        return
+    device = begin(made, args, [name for name in contestants if name.startswith("pytorch")])
+    found = rounds.alternate(script, contestants, args, lambda folder: prepare(args, folder))
+    name = pathlib.Path(script).stem.removeprefix("run_")
+    write(name, args, device, found, figure, next(iter(contestants)))
+
+
 def use_jax():
     """Makes JAX the backend of Keras in this process and in those that it starts."""
     if "keras" in sys.modules and sys.modules["keras"].backend.backend() != "jax":

@@ -12,7 +12,6 @@ TensorFlow is not needed. Without a GPU it runs on the CPU, with `--out FILE` al
 """
 
 import itertools
-import json
 import pathlib
 import statistics
 import tempfile
@@ -23,7 +22,6 @@ import rounds
 from run_training import DROPOUT, LAYERS, MOMENTUM, RATE, torch_net
 
 SMALLER = ("models", "eager_models", "limit", "epochs")
-BESIDE = "tfunlearn_jit"
 ROLES = ("retain", "forget", "test")
 
 
@@ -36,12 +34,7 @@ def main(argv=None) -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--images", choices=["mnist", "random"], default="mnist")
     args = rounds.read(parser, argv, SMALLER)
-    if args.contestant:
-        print(json.dumps(CONTESTANTS[args.contestant](args)))
-        return
-    device = gpu.begin(parser, args, ["pytorch", "pytorch_compile"])
-    found = rounds.alternate(__file__, CONTESTANTS, args, lambda folder: prepare(args, folder))
-    gpu.write("gpu_bank", args, device, found, "later_seconds_a_model", BESIDE)
+    gpu.run(parser, args, __file__, CONTESTANTS, prepare, "later_seconds_a_model")
 
 
 def prepare(args, folder) -> None:

@@ -10,7 +10,6 @@ batch size and optimizer. A pass has as many steps as asked for, and an epoch is
 TensorFlow is not needed. Without a GPU it runs on the CPU, with `--out FILE` alone.
 """
 
-import json
 import pathlib
 import time
 
@@ -21,7 +20,6 @@ from run_training import between
 EPOCH = 45_000  # images that the experiment retains
 SHAPE, CLASSES, DENSE, RATE, EPSILON = (32, 32, 3), 10, 128, 1e-3, 1e-7
 SMALLER = ("steps", "eager_steps", "passes")
-BESIDE = "keras_jit"
 
 
 def main(argv=None) -> None:
@@ -33,12 +31,7 @@ def main(argv=None) -> None:
     parser.add_argument("--images", choices=["cifar10", "random"], default="cifar10")
     parser.add_argument("--weights", choices=["imagenet", "random"], default="imagenet")
     args = rounds.read(parser, argv, SMALLER)
-    if args.contestant:
-        print(json.dumps(CONTESTANTS[args.contestant](args)))
-        return
-    device = gpu.begin(parser, args, ["pytorch", "pytorch_compile"])
-    found = rounds.alternate(__file__, CONTESTANTS, args, lambda folder: prepare(args, folder))
-    gpu.write("gpu_resnet", args, device, found, "epoch_seconds", BESIDE)
+    gpu.run(parser, args, __file__, CONTESTANTS, prepare, "epoch_seconds")
 
 
 def prepare(args, folder) -> None:

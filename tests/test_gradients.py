@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from tests.elsewhere import BACKENDS, on
 from tfunlearn import data, gradients, models
-from tfunlearn.gradients import autodiff, sums, taps
+from tfunlearn.gradients import autodiff, groups, taps
 
 POWERS = {"identity": lambda g: g, "square": np.square, "abs": np.abs}
 
@@ -206,7 +206,7 @@ def test_streams_share_a_trace_and_have_sums_of_their_own(linear, split):
 
 @pytest.mark.parametrize("room", [2**22, 200, 1])  # bytes: 16 batches, a few, and one at a time
 def test_batches_of_all_sizes_count_once(linear, monkeypatch, room):
-    monkeypatch.setattr(sums, "_INPUTS", room)
+    monkeypatch.setattr(groups, "_INPUTS", room)
     numbers = np.random.default_rng(1)
     sizes = [3] * 18 + [5] * 2 + [4, 3]
     batches = [

@@ -1,7 +1,5 @@
 """The bank's models made on Ray: the same bytes, also where an actor is killed."""
 
-import builtins
-
 import keras
 import numpy as np
 import pytest
@@ -19,15 +17,7 @@ def make_bank(folder, **options):
     return ReferenceBank(folder, net, parts.make_split(), **own)
 
 
-def test_without_ray_the_error_names_the_extra(tmp_path, monkeypatch):
-    importing = builtins.__import__
-
-    def refuse(name, *args, **options):
-        if name == "ray":
-            raise ImportError("No module named 'ray'")
-        return importing(name, *args, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+def test_without_ray_the_error_names_the_extra(tmp_path, no_ray):
     bank = make_bank(tmp_path)
     with pytest.raises(ImportError, match=r"pip install 'tfunlearn\[distributed\]'"):
         bank.fill(2, ray_address="local")

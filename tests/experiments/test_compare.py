@@ -8,7 +8,13 @@ import pytest
 
 from tfunlearn import methods, models
 from tfunlearn.data import scenarios
-from tfunlearn.experiments import compare_figures, compare_key, compare_page, compare_run
+from tfunlearn.experiments import (
+    compare_bench,
+    compare_figures,
+    compare_key,
+    compare_page,
+    compare_run,
+)
 from tfunlearn.experiments.compare import SEARCHED, compare, plan
 from tfunlearn.experiments.compare_plot import tradeoff
 from tfunlearn.report import AuditReport, Column, Row
@@ -358,7 +364,7 @@ def test_an_option_that_no_row_can_be_kept_under_is_no_failed_row(tmp_path, tabl
 def test_backdoor_success_is_measured_on_triggered_test_images():
     scenario = scenarios.backdoor(limit=100, epochs=2)
     shown = (Column("backdoor_success", "b", "fraction", "", "attack"),)
-    bench = compare_run.Bench(scenario, scenario.model, shown)
+    bench = compare_bench.Bench(scenario, scenario.model, shown)
     x, y = scenario.triggered
     for label, model in (("original", scenario.model), ("other", shrink(scenario.model, None))):
         row = bench.row(label, model, 1.0)

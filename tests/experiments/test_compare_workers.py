@@ -1,6 +1,5 @@
 """Workers that make a comparison's rows: the same figures, each row once, seconds that say so."""
 
-import builtins
 import contextlib
 import json
 import pathlib
@@ -305,15 +304,7 @@ def test_bad_arguments_are_errors_before_anything_is_trained(options, words, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_without_ray_the_error_names_the_extra(tmp_path, monkeypatch):
-    importing = builtins.__import__
-
-    def refuse(name, *args, **options):
-        if name == "ray":
-            raise ImportError("No module named 'ray'")
-        return importing(name, *args, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+def test_without_ray_the_error_names_the_extra(tmp_path, no_ray):
     with pytest.raises(ImportError, match=r"pip install 'tfunlearn\[distributed\]'"):
         compare("random", out=tmp_path / "out", ray_address="local", say=None)
     assert not pathlib.Path(tmp_path / "out").exists()

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 import shlex
 import signal
 import subprocess
@@ -542,8 +541,6 @@ def test_ctrl_c_in_a_process_of_its_own(task, press_ctrl_c):
             break
     err = press_ctrl_c(process)
     assert process.returncode == 130
-    # a first one may meet a callback of the garbage collector, which shows and drops it
-    err = re.sub(r"Exception ignored in: .*\n(.*\n)*?KeyboardInterrupt: ?\n", "", err)
     assert err == "tfunlearn: error: interrupted; stages finished before are kept\n"
     assert written(task) == []
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from tfunlearn.experiments.compare_run import ORIGINAL, Run, Stage
+from tfunlearn.experiments.compare_bench import ORIGINAL
+from tfunlearn.experiments.compare_run import Run, Stage
 from tfunlearn.experiments.compare_worker import pack
 from tfunlearn.pool import Event
 from tfunlearn.pool.on_ray import import_ray

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfunlearn.experiments import compare_job
-from tfunlearn.experiments.compare_run import ORIGINAL, Run
+from tfunlearn.experiments.compare_bench import ORIGINAL
+from tfunlearn.experiments.compare_run import Run
 from tfunlearn.pool import Event
 from tfunlearn.report.files import write_atomically
 

@@ -59,8 +59,8 @@ def accumulated(
 ) -> list[Any]:
     """Returns what a step gives for the first of some rows, added up in one loop in the graph.
 
-    The rows do not wait for each other: TensorFlow computes as many at once as there are threads
-    for it, which on a few cores takes less time than one row after the other on all of them.
+    The rows do not wait for each other: TensorFlow computes two at once, which on a few cores takes
+    less time than one row after the other on all of them.
 
     Args:
         step: takes one row of each tensor, returns a list of tensors.

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from tfunlearn.gradients.autodiff import AT_ONCE, accumulated, compiled, gradient, vectorize
+from tfunlearn.gradients.groups import filled, grouped
 from tfunlearn.gradients.taps import covers, tapped
 from tfunlearn.models.precision import widened
 
@@ -20,8 +21,6 @@ _POWERS: dict[str, Callable[[Any], Any]] = {
     "abs": ops.abs,
 }
 _MEMORY = 2**28  # bytes of per-example gradients that are held at once
-_FLUSH = 16  # steps that are summed in float32 before they are added up in float64
-_INPUTS = 2**22  # bytes of inputs that go into one such sum
 
 
 def gradient_sum(
@@ -116,7 +115,7 @@ def gradient_sums(
     results = []
     for batches in streams:
         total, terms = _Total(model), 0
-        for x, y, counts, steps in _grouped(_filled(batches, size)):
+        for x, y, counts, steps in grouped(filled(batches, size)):
             total.add(step, x, y, counts, steps)
             terms += int(counts.sum()) if per == "example" else steps
         results.append((total.result(terms), terms))
@@ -150,7 +149,7 @@ def per_example(
         return ops.concatenate([ops.reshape(part, (len(x), -1)) for part in parts], axis=1)
 
     step = compiled(rows, jit_compile)
-    for x, y, counts in _filled(batches, _chunk(model, chunk, all_at_once=True)):
+    for x, y, counts in filled(batches, _chunk(model, chunk, all_at_once=True)):
         yield from ops.convert_to_numpy(step(values, others, x, y))[: int(counts.sum())]
 
 
@@ -301,61 +300,3 @@ def _chunk(model: keras.Model, chunk: int | None, *, all_at_once: bool) -> int:
     if not isinstance(chunk, int | np.integer) or chunk < 1:
         raise ValueError(f"chunk: expected a whole number of at least 1. Received: {chunk!r}.")
     return int(chunk)
-
-
-def _filled(batches: Any, chunk: int | None) -> Iterator[tuple[Any, Any, np.ndarray]]:
-    """Yields ``(x, y, counts)`` of one size; counts are 0 for examples that only fill up."""
-    size = 0
-    for x, y in _read(batches):
-        size = max(size, len(x) if chunk is None else min(chunk, len(x)))
-        for start in range(0, len(x), size):
-            rows = np.arange(start, start + size)
-            counts = (rows < len(x)).astype("float32")
-            if start + size <= len(x):  # a view: nothing is copied
-                rows = slice(start, start + size)
-            else:
-                rows = np.minimum(rows, len(x) - 1)
-            yield x[rows], y[rows], counts
-
-
-def _grouped(batches: Iterable[tuple]) -> Iterator[tuple[Any, Any, np.ndarray, int]]:
-    """Yields some batches at a time, stacked, and how many they are; the rest is filled with 0."""
-    group: list[tuple] = []
-    for batch in batches:
-        if group and [part.shape for part in batch] != [part.shape for part in group[0]]:
-            yield _stacked(group)
-            group = []
-        group.append(batch)
-        if len(group) == _room(batch[0]):
-            yield _stacked(group)
-            group = []
-    if group:
-        yield _stacked(group)
-
-
-def _stacked(group: list[tuple]) -> tuple[Any, Any, np.ndarray, int]:
-    """Returns the batches of a group, stacked and filled up to the room that there is."""
-    room = _room(group[0][0])
-    if room == 1:  # views: nothing is copied
-        return (*(part[None] for part in group[0]), 1)
-    parts = []
-    for rows in zip(*group, strict=True):
-        part = np.zeros((room, *rows[0].shape), rows[0].dtype)
-        np.stack(rows, out=part[: len(rows)])
-        parts.append(part)
-    return (*parts, len(group))
-
-
-def _room(x: np.ndarray) -> int:
-    """Returns how many batches of such inputs go into one group."""
-    return max(1, min(_FLUSH, _INPUTS // max(1, x.nbytes)))
-
-
-def _read(batches: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """Returns the batches of a dataset, or of any iterable, as arrays."""
-    if hasattr(batches, "as_numpy_iterator"):
-        return batches.as_numpy_iterator()
-    if isinstance(batches, keras.utils.PyDataset):
-        batches.on_epoch_begin()
-        return (batches[index] for index in range(len(batches)))
-    return ((np.asarray(x), np.asarray(y)) for x, y in batches)
