@@ -120,6 +120,27 @@ def test_each_role_is_predicted_once(trio, shared, split, data, streamed, monkey
         assert numbers(report, name) == pytest.approx(numbers(shared, name), rel=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.02, 0.2])
+def test_references_that_fit_their_data_worse_are_told(models, split, share):
+    """A reference that answers by chance on a share of the retain set, by a turned-round head."""
+    features, labels = split.retain
+    scores = logits_by_hand(models["original"], features)
+    right = np.mean(scores.argmax(axis=1) == labels)
+    kernel, bias = models["original"].get_weights()
+    turned = np.roll(kernel, 1, axis=1)
+    for part in np.linspace(0, 1, 401):  # until it is that much worse
+        models["retrained"].set_weights([(1 - part) * kernel + part * turned, bias])
+        worse = np.mean(logits_by_hand(models["retrained"], features).argmax(axis=1) == labels)
+        if worse <= right - share:
+            break
+    report = audit.compare(models, split)
+    told = [note for note in report.notes if note.startswith("The references answer ")]
+    assert bool(told) is bool(share > 0.05)
+    if told:
+        assert f"answer {worse:.1%} of the retain set" in told[0]
+        assert f"the original {right:.1%}. Were they trained as it was" in told[0]
+
+
 def test_validation_is_measured_where_it_is(models, data):
     whole = ForgetSplit.random(
         *data(200, 0), seed=1, test=data(120, 2), validation=data(50, 3), num_classes=3

@@ -23,13 +23,15 @@ from tfunlearn.audit.rows import RowMaker
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check_inputs
 from tfunlearn.models import fingerprint, num_classes
-from tfunlearn.report import AuditReport, wording
+from tfunlearn.report import AuditReport, Row, wording
 from tfunlearn.seeds import check_seed
 
 if TYPE_CHECKING:
     from tfunlearn.audit.bank import ReferenceBank
 
 __all__ = ["compare"]
+
+LESS_TRAINED = 0.05  # accuracy on retain by which references fall behind an original
 
 
 def compare(
@@ -128,7 +130,11 @@ def compare(
         references=references,
         columns=own_columns,
         rows=rows,
-        notes=(*maker.notes(), *_on_references(references, banked)),
+        notes=(
+            *maker.notes(),
+            *_on_references(references, banked),
+            *_less_trained(rows, values, references, original),
+        ),
         reference_values=values,
         reference_seeds=banked.seeds if banked else (),
         evidence=illustrated({n: judge.found[n] for n in shown if n in judge.found}, look),
@@ -274,4 +280,25 @@ def _on_references(references: tuple[str, ...], banked: Banked | None) -> list[s
     return [
         "There is one reference, so how much retraining itself varies is not known. "
         "References retrained with other seeds would show it."
+    ]
+
+
+def _less_trained(
+    rows: Sequence[Row],
+    values: Mapping[str, Sequence[float | None]],
+    references: tuple[str, ...],
+    original: str | None,
+) -> list[str]:
+    """Returns a note if the references fit their own training data worse than the original does."""
+    found = {row.name: row.values.get("retain_accuracy") for row in rows}
+    own = [found[name] for name in references] or list(values.get("retain_accuracy", ()))
+    if original is None or not own or None in (*own, found[original]):
+        return []
+    theirs = sum(own) / len(own)
+    if theirs >= found[original] - LESS_TRAINED:
+        return []
+    return [
+        f"The references answer {theirs:.1%} of the retain set right, which is all that they were "
+        f"trained on, and the original {found[original]:.1%}. Were they trained as it was, with "
+        "the same epochs, batch size and learning rate? If not, every gap shows that as well."
     ]
