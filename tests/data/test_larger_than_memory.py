@@ -24,9 +24,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfunlearn import audit, data, methods
-from tfunlearn.data import sources
+from tfunlearn.data import stream_source
 
-sources.WINDOW = 128  # examples that are shuffled together, so that both runs fill several windows
+stream_source.WINDOW = 128  # shuffled together, so that both runs fill several windows
 folder, count, side, held = pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:4]), sys.argv[4]
 
 

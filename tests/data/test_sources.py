@@ -1,3 +1,4 @@
+import itertools
 import os
 
 import numpy as np
@@ -7,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfunlearn import data
+from tfunlearn.data import stream_source
 from tfunlearn.data.rows import epoch_order
-from tfunlearn.data.sources import WINDOW, ArraySource, StreamSource
+from tfunlearn.data.sources import ArraySource, StreamSource
+from tfunlearn.data.stream_source import WINDOW
 
 
 class Counted:
@@ -147,6 +150,66 @@ def test_stream_and_array_splits_have_one_fingerprint():
     assert split.fingerprint() == same.fingerprint()
 
 
+@pytest.mark.parametrize("sizes", [[50], [1, 7, 2, 30, 10], [16, 16, 16, 2]])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("needed", [None, 23, 95, 120])
+def test_batches_of_any_size_are_as_good_as_single_examples(monkeypatch, sizes, shuffle, needed):
+    monkeypatch.setattr(stream_source, "WINDOW", 16)
+    x, y = np.arange(100, dtype="float32").reshape(50, 2), (np.arange(50) % 5)[:, None]
+    bounds = np.cumsum([0, *sizes])
+
+    def cut():
+        for first, last in itertools.pairwise(bounds):
+            yield x[first:last], y[first:last]
+
+    spec = (tf.TensorSpec((None, 2), tf.float32), tf.TensorSpec((None, 1), tf.int64))
+    whole = tf.data.Dataset.from_generator(cut, output_signature=spec)
+    splits = [
+        data.from_dataset(dataset, forget=[3, 8, 20, 49], test=(x, y), num_classes=5)
+        for dataset in (sliced(x, y), whole)
+    ]
+    assert splits[0].fingerprint() == splits[1].fingerprint()
+    assert splits[1].input_shape == (2,)
+    for role in ("forget", "retain"):
+        single, batched = (
+            own.source(role).dataset(own.ids[role], 9, shuffle, 1, needed) for own in splits
+        )
+        for _ in range(3):  # each pass has an order of its own
+            rows = [list(dataset.as_numpy_iterator()) for dataset in (single, batched)]
+            assert [len(labels) for _, labels in rows[1]] == [len(labels) for _, labels in rows[0]]
+            assert len(np.concatenate([labels for _, labels in rows[1]])) == (
+                needed or len(splits[0].ids[role])
+            )
+            for own, other in zip(*rows, strict=True):
+                np.testing.assert_array_equal(own[0], other[0])
+                np.testing.assert_array_equal(own[1], other[1])
+                np.testing.assert_array_equal(other[1], other[0][:, 0] // 2 % 5)
+
+
+def test_held_out_batches_and_other_labels_of_batches():
+    x, y = images(20), np.arange(20) % 4
+    split = data.from_dataset(
+        sliced(x, y).batch(6), forget=[2, 3], test=sliced(*TEST).batch(3), num_classes=5
+    )
+    assert split.labels("test").tolist() == [0, 1, 2, 4]
+    other = split.source("retain").relabelled(np.arange(20) % 3)
+    rows = list(other.dataset(split.ids["retain"], 7, False, 0).as_numpy_iterator())
+    assert (
+        np.concatenate([labels for _, labels in rows]).tolist()
+        == (split.ids["retain"] % 3).tolist()
+    )
+    assert np.concatenate([own for own, _ in rows]).tolist() == x[split.ids["retain"]].tolist()
+
+
+def test_batches_are_read_no_further_than_asked():
+    source = Counted(4000)
+    split = data.from_dataset(source.dataset().batch(10), forget=[5], test=TEST)
+    assert source.made <= 4000 + 70 + 20
+    made = source.made
+    next(iter(split.dataset("retain", batch_size=16)))
+    assert source.made - made < 500
+
+
 # streams: cost
 
 
@@ -213,8 +276,7 @@ def sliced(x, y):
 LABELS = np.arange(8) % 2
 BAD_STREAMS = {
     "arrays": (lambda: (images(), LABELS), TypeError, ["tf.data.Dataset", "tuple"]),
-    "batched": (lambda: sliced(images(), LABELS).batch(4), ValueError, ["unbatch"]),
-    "batched, even": (
+    "batches of a stated size": (
         lambda: sliced(images(), LABELS).batch(4, drop_remainder=True),
         ValueError,
         ["unbatch", "(4,)"],
@@ -237,6 +299,26 @@ BAD_STREAMS = {
         ["(image, label)"],
     ),
     "float labels": (lambda: sliced(images(), LABELS * 1.0), TypeError, ["integer", "float"]),
+    "batches of one-hot labels": (
+        lambda: sliced(images(), np.eye(8)).batch(4),
+        ValueError,
+        ["(None, 8)", "tf.argmax"],
+    ),
+    "one-hot labels of an open size": (
+        lambda: sliced(np.ones((8, 5, 3), "f4"), np.eye(8, dtype="i4")).map(
+            lambda x, y: (
+                tf.ensure_shape(tf.numpy_function(lambda z: z, [x], "float32"), (None, 3)),
+                tf.ensure_shape(tf.numpy_function(lambda z: z, [y], "int32"), (None,)),
+            )
+        ),
+        ValueError,
+        ["5 images with 8 labels", "tf.argmax"],
+    ),
+    "shuffled batches": (
+        lambda: sliced(images(), LABELS).batch(1).shuffle(8),
+        ValueError,
+        ["without shuffle", "pass to pass"],
+    ),
     "one-hot labels": (lambda: sliced(images(), np.eye(8)), ValueError, ["(8,)"]),
     "negative labels": (lambda: sliced(images(), LABELS - 1), ValueError, ["-1"]),
     "dict of images": (lambda: sliced({"a": images()}, LABELS), ValueError, ["single tensors"]),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfunlearn import data
-from tfunlearn.data import sources
+from tfunlearn.data import stream_source
 from tfunlearn.data.streams import ArrayBatches, NamedBatches, batches, pairs
 
 ROLES = ("forget", "retain", "test")
@@ -138,8 +138,8 @@ def test_arrays_and_streams_give_the_same_batches(shuffle, count, batch_size):
 
 
 def test_a_long_stream_is_shuffled_within_windows(monkeypatch):
-    assert sources.WINDOW == 1024
-    monkeypatch.setattr(sources, "WINDOW", 16)
+    assert stream_source.WINDOW == 1024
+    monkeypatch.setattr(stream_source, "WINDOW", 16)
     order = flat(listed(make("stream", 50).dataset("retain", batch_size=7, shuffle=True)))
     stays = make("stream", 50).ids["retain"].tolist()
     windows = [slice(0, 16), slice(16, 32), slice(32, 40)]
@@ -334,7 +334,7 @@ def test_pairs_refuse_another_anchor(split):
 
 
 def test_pairs_anchored_on_forget_reach_all_of_a_long_stream(monkeypatch):
-    monkeypatch.setattr(sources, "WINDOW", 16)
+    monkeypatch.setattr(stream_source, "WINDOW", 16)
     split = make("stream", 50)
     assert (split.size("forget"), split.size("retain")) == (10, 40)
     dataset = pairs(split, batch_size=5, anchor="forget")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tfunlearn.data.sources import ArraySource
+    from tfunlearn.data.array_source import ArraySource
 
 _KNOWN: weakref.WeakKeyDictionary[Any, Mapping[str, Rows]] = weakref.WeakKeyDictionary()
 SINGLE = ""  # the name of the only part of a stream whose batches are (x, y)

@@ -220,20 +220,23 @@ class ForgetSplit(Roles):
     ) -> "ForgetSplit":
         """Forgets examples of a ``tf.data.Dataset`` by their position, without collecting it.
 
-        The dataset is read once here, one example at a time, for its size and labels, and once
-        more at each pass. What is kept is one label and one flag per example, never an image.
+        The dataset is read once here, for its size and labels, and once more at each pass. What is
+        kept is one label and one flag per example, never an image. ``dataset.cache()`` keeps the
+        images too, in memory or in a file, where reading them again takes longer than that.
 
         Args:
-            dataset: single ``(image, label)`` examples, in the same order at every pass.
-            forget: positions to forget, each one once.
-            test: held-out dataset of single examples, or arrays ``(x, y)``.
+            dataset: single ``(image, label)`` examples, or batches of them as ``Dataset.batch``
+                gives, which are quicker; in the same order at every pass.
+            forget: positions of examples to forget, counted across batches, each one once.
+            test: held-out dataset, likewise, or arrays ``(x, y)``.
             validation: likewise.
             num_classes: number of classes; by default the largest label seen plus one.
 
         Raises:
             ImportError: without TensorFlow.
             TypeError: if it is not a ``tf.data.Dataset``.
-            ValueError: if it is batched, endless, empty or shuffled, and as ``by_index``.
+            ValueError: if it is endless, empty, shuffled, or of batches of a stated size, which
+                look like one-hot labels; and as ``by_index``.
         """
         source = StreamSource(dataset)
         return build(cls, source, "index", lambda labels: forget, test, validation, num_classes)

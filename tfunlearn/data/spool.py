@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfunlearn.data.sources import ArraySource
+from tfunlearn.data.array_source import ArraySource
 from tfunlearn.data.split import ForgetSplit
 
 __all__ = ["read_split", "write_split"]

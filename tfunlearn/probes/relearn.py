@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn import metrics, models, training
 from tfunlearn.data import ForgetSplit, batches
-from tfunlearn.data.sources import looks
+from tfunlearn.data.passes import looks
 from tfunlearn.methods.checks import check, check_fraction, check_positive
 from tfunlearn.probes.reading import blocks, check_count
 from tfunlearn.probes.relearn_result import RelearnPoint, RelearnSettings, RelearnTime

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tfunlearn.callbacks import NoOpGuard
-from tfunlearn.data.sources import looks
+from tfunlearn.data.passes import looks
 from tfunlearn.training.in_graph import fit_in_graph, resident_rows
 from tfunlearn.training.workers import check_workers
 

@@ -1,0 +1,141 @@
+"""A stream as blocks of rows, which are picked, repeated and shuffled without a step for each row.
+
+A block is ``(images, labels)`` of some examples that follow each other, ``(rows, ...)`` and
+``(rows,)``. How many rows it has is of no account: `rebatched` makes batches of one size.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfunlearn.data.passes import passes
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_ROWS, _BYTES = 64, 2**20  # of the blocks that single examples are put into
+
+
+def blocks_of(examples: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Returns single examples as blocks that are small in rows and in bytes."""
+    image = examples.element_spec[0]
+    size = image.shape.num_elements()
+    rows = _ROWS if size is None else _BYTES // max(1, size * image.dtype.size)
+    return examples.batch(max(1, min(_ROWS, rows)))
+
+
+def mapped(blocks: "tf.data.Dataset", function: Callable[..., Any]) -> "tf.data.Dataset":
+    """Returns a function's results for every block, several at once, in order."""
+    import tensorflow as tf
+
+    return blocks.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def numbered(blocks: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Returns ``(position of the first row, images, labels)`` for every block."""
+    import tensorflow as tf
+
+    def number(start: Any, block: tuple[Any, Any]) -> tuple[Any, tuple[Any, Any, Any]]:
+        return start + tf.shape(block[1], tf.int64)[0], (start, *block)
+
+    return blocks.scan(np.int64(0), number)
+
+
+def picked(blocks: "tf.data.Dataset", flags: np.ndarray) -> "tf.data.Dataset":
+    """Returns the rows that are flagged, in their order.
+
+    Args:
+        blocks: the stream.
+        flags: True for each row that is picked, ``(N,)``.
+    """
+    import tensorflow as tf
+
+    table = tf.constant(flags)
+
+    def pick(start: Any, *block: Any) -> tuple[Any, ...]:
+        rows = tf.where(table[start : start + tf.shape(block[1], tf.int64)[0]])[:, 0]
+        return tuple(tf.gather(part, rows) for part in block)
+
+    return mapped(numbered(blocks), pick)
+
+
+def repeated(blocks: "tf.data.Dataset", size: int, needed: int, window: int) -> "tf.data.Dataset":
+    """Repeats a stream; where it is longer than a window, each pass goes on where the last ended.
+
+    Otherwise passes that take less than the whole would never see its later part.
+
+    Args:
+        blocks: the stream.
+        size: its rows.
+        needed: rows that a pass takes.
+        window: rows that are shuffled together.
+    """
+    import tensorflow as tf
+
+    if size <= window:
+        return blocks.repeat()
+    number = passes()
+
+    def start() -> Iterator[int]:
+        yield next(number) * needed % size
+
+    def rest(first: Any) -> "tf.data.Dataset":
+        def cut(at: Any, *block: Any) -> tuple[Any, ...]:
+            return tuple(part[tf.maximum(first - at, 0) :] for part in block)
+
+        return mapped(numbered(blocks.repeat()), cut)
+
+    starts = tf.data.Dataset.from_generator(start, output_signature=tf.TensorSpec((), tf.int64))
+    return starts.flat_map(rest)
+
+
+def shuffled(blocks: "tf.data.Dataset", window: int, seed: int, lane: int) -> "tf.data.Dataset":
+    """Permutes rows inside consecutive windows, in another order at each pass.
+
+    Args:
+        blocks: the stream.
+        window: rows that are shuffled together.
+        seed: seed of the orders.
+        lane: tells apart the orders of two roles with one seed.
+    """
+    import tensorflow as tf
+
+    number = passes()
+
+    def orders() -> Iterator[np.ndarray]:
+        numbers = np.random.default_rng([seed, next(number), lane])
+        while True:
+            yield numbers.permutation(window)
+
+    spec = tf.TensorSpec((window,), tf.int64)
+    both = tf.data.Dataset.zip(
+        blocks.rebatch(window), tf.data.Dataset.from_generator(orders, output_signature=spec)
+    )
+
+    def permute(block: Any, order: Any) -> tuple[Any, ...]:
+        order = tf.boolean_mask(order, order < tf.shape(block[1], tf.int64)[0])
+        return tuple(tf.gather(part, order) for part in block)
+
+    return both.map(permute)
+
+
+def rebatched(
+    blocks: "tf.data.Dataset", batch_size: int, needed: int | None = None
+) -> "tf.data.Dataset":
+    """Returns batches of one size; the last has what is left.
+
+    Args:
+        blocks: the stream.
+        batch_size: rows of a batch.
+        needed: rows that are taken from the stream, which may be endless; by default all.
+    """
+    batches = blocks.rebatch(batch_size)
+    if needed is None:
+        return batches
+    batches = batches.take(-(-needed // batch_size))
+    if needed % batch_size == 0:
+        return batches
+    return batches.enumerate().map(
+        lambda at, batch: tuple(part[: needed - at * batch_size] for part in batch)
+    )

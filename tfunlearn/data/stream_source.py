@@ -1,0 +1,182 @@
+"""Examples of a ``tf.data.Dataset``, read again at each pass and never held together."""
+
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfunlearn.data import blocks
+from tfunlearn.data.labels import check_labels
+from tfunlearn.data.passes import finish
+from tfunlearn.data.pipelines import need_tensorflow
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+WINDOW = 1024  # examples that a stream holds back to shuffle among
+_MARKED = 64  # examples by which a shuffle is found out
+
+
+class StreamSource:
+    """Examples of a ``tf.data.Dataset``, single ones or batches, read one block after the other."""
+
+    is_stream = True
+
+    def __init__(self, dataset: "tf.data.Dataset", name: str = "dataset") -> None:
+        need_tensorflow(f"{name}: a stream", "arrays (data.by_index, data.random, data.by_class)")
+        self._name = name
+        image, batched = _example_spec(dataset, name)
+        self.shape, self.dtype = tuple(image.shape), image.dtype.name
+        self._blocks = dataset if batched else blocks.blocks_of(dataset)
+        labels, finite, marks, read = self._survey()
+        first = self._blocks.take(read) if batched else blocks.blocks_of(dataset.take(_MARKED))
+        if not np.array_equal(marks, _marks(first), equal_nan=True):
+            raise ValueError(
+                f"{name}: ids are positions, so every pass must give the same order. Expected: a "
+                "dataset without shuffle (shuffle afterwards, through the split). Received: one "
+                "whose first examples differ from pass to pass."
+            )
+        self.y, self._finite = labels, finite
+
+    def _survey(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """Reads the stream once.
+
+        Returns:
+            Every label; whether each image is finite; the first marks; blocks that these are of.
+        """
+        import tensorflow as tf
+
+        if self._blocks.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(f"{self._name}: expected a finite dataset. Received an endless one.")
+        labels, finite, marks, read, rows = [], [], [], 0, 0
+        described = blocks.mapped(blocks.numbered(self._blocks), _describe)
+        for label, ok, mark in described.as_numpy_iterator():
+            if len(label) != len(ok):
+                raise ValueError(
+                    f"{self._name}: expected batches with one label for each image. Received "
+                    f"{len(ok)} images with {len(label)} labels; if the labels are one-hot, map "
+                    "tf.argmax."
+                )
+            read, rows = read + (rows < _MARKED), rows + len(label)
+            labels.append(label)
+            finite.append(ok)
+            marks.append(mark)
+        if not rows:
+            raise ValueError(f"{self._name}: expected at least one example. Received none.")
+        found = np.concatenate(labels)
+        return (
+            check_labels(found, len(found), f"{self._name} labels"),
+            np.concatenate(finite),
+            np.concatenate(marks)[:_MARKED],
+            read,
+        )
+
+    def take(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Refuses: a stream is not collected into memory."""
+        raise TypeError(
+            "a split of a tf.data.Dataset holds no arrays. Expected: split.dataset(role), which "
+            "streams. Received: a request for arrays."
+        )
+
+    def all_finite(self, ids: np.ndarray) -> bool:
+        """Tells whether the examples at some ids hold neither NaN nor infinity."""
+        return bool(self._finite[ids].all())
+
+    def relabelled(self, y: np.ndarray) -> "StreamSource":
+        """Returns the same stream with other labels, looked up by position."""
+        import tensorflow as tf
+
+        table = tf.constant(y, tf.int64)
+
+        def look_up(start: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+            return images, table[start : start + tf.shape(labels, tf.int64)[0]]
+
+        other = copy(self)
+        other._blocks = blocks.mapped(blocks.numbered(self._blocks), look_up)
+        other.y = y
+        return other
+
+    def dataset(
+        self,
+        ids: np.ndarray,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        needed: int | None = None,
+        lane: int = 0,
+    ) -> "tf.data.Dataset":
+        """Returns batches of the examples at some ids, shuffled within windows under the seed."""
+        rows = self._blocks.map(lambda images, labels: (images, _flat(labels)))
+        if len(ids) < len(self.y):
+            flags = np.zeros(len(self.y), bool)
+            flags[ids] = True
+            rows = blocks.picked(rows, flags)
+        if needed is not None:
+            rows = blocks.repeated(rows, len(ids), needed, WINDOW)
+        if shuffle:
+            rows = blocks.shuffled(rows, min(WINDOW, len(ids)), seed, lane)
+        total = len(ids) if needed is None else needed
+        return finish(blocks.rebatched(rows, batch_size, needed), total, batch_size)
+
+
+def _example_spec(dataset: Any, name: str) -> tuple[Any, bool]:
+    """Returns the image spec of a dataset of (image, label), and whether it is of batches.
+
+    Batches are those of a size that is left open: one that is stated looks like one-hot labels.
+    """
+    import tensorflow as tf
+
+    if not isinstance(dataset, tf.data.Dataset):
+        raise TypeError(f"{name}: expected a tf.data.Dataset. Received: {type(dataset).__name__}.")
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise ValueError(f"{name}: expected elements (image, label). Received elements {spec}.")
+    image, label = spec
+    if not isinstance(image, tf.TensorSpec) or image.shape.rank is None:
+        raise ValueError(
+            f"{name}: expected images that are single tensors of known rank. Received {image}; "
+            "tf.ensure_shape inside dataset.map states a shape."
+        )
+    shape = None if label.shape.rank is None else tuple(label.shape)
+    if shape in ((), (1,)):
+        return image, False
+    if shape in ((None,), (None, 1)) and image.shape.rank > 1 and image.shape[0] is None:
+        return tf.TensorSpec(image.shape[1:], image.dtype), True
+    raise ValueError(
+        f"{name}: expected (image, label) with scalar labels, or batches of them as dataset.batch "
+        f"gives. Received images of shape {image.shape} with labels of shape {label.shape}; if "
+        "these are batches of a stated size, pass dataset.unbatch(), if one-hot, map tf.argmax."
+    )
+
+
+def _describe(start: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
+    """Returns labels, whether each image is finite, and a number for each of the first images."""
+    import tensorflow as tf
+
+    rows, size = tf.shape(images)[0], tf.reduce_prod(tf.shape(images)[1:])
+    values = tf.reshape(images, [rows, size])
+    finite = tf.ones([rows], bool)
+    if images.dtype.is_floating:
+        finite = tf.reduce_all(tf.math.is_finite(values), axis=1)
+
+    def marks() -> Any:
+        weights = tf.math.sin(tf.cast(tf.range(1, size + 1), tf.float64))
+        first = tf.cast(values[: _MARKED - start], tf.float64)
+        return tf.reduce_sum(first * weights, axis=1)
+
+    none = tf.zeros([0], tf.float64)
+    return _flat(labels), finite, tf.cond(start < _MARKED, marks, lambda: none)
+
+
+def _marks(first: "tf.data.Dataset") -> np.ndarray:
+    """Returns one number for each of the first examples, in the order of this pass."""
+    found = [row[2] for row in blocks.numbered(first).map(_describe).as_numpy_iterator()]
+    return np.concatenate([np.zeros(0), *found])[:_MARKED]
+
+
+def _flat(labels: Any) -> Any:
+    """Returns labels of shape (rows,), whole numbers as 64-bit ones."""
+    import tensorflow as tf
+
+    labels = tf.reshape(labels, [-1])
+    return tf.cast(labels, tf.int64) if labels.dtype.is_integer else labels
