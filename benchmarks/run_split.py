@@ -1,10 +1,12 @@
 """Times a forget/retain split of a tf.data pipeline and its passes: tfunlearn, and Keras' own way.
 
-Writes results/split.json. The images are records in a file, read by a pipeline of batches, as data
-that is too large for memory is. Keras users call `keras.utils.split_dataset(ds.unbatch(), ...)`,
-which collects all examples; tfunlearn's `ForgetSplit.from_dataset` keeps a label and a flag of
-each, and reads the file again at each pass. So the second pass is timed as well. Each way has its
-peak of resident memory at each size, all of it, and what it added to what the process held before.
+Writes results/split.json. Two pipelines of batches: the second notebook's, of arrays in memory,
+normalised image by image, and one of records in a file, decoded batch by batch, as data that is too
+large for memory is. Keras users call `keras.utils.split_dataset(ds.unbatch(), ...)`, which collects
+all examples; tfunlearn's `ForgetSplit.from_dataset` keeps a label and a flag of each, and reads the
+pipeline again at each pass. So a pass over the bare pipeline and the second pass over retain are
+timed as well. Each way has its peak of resident memory, all of it, and what it added to what the
+process held before.
 
     python benchmarks/run_split.py
 """
@@ -25,33 +27,43 @@ def main(argv=None) -> None:
     parser = rounds.parser(__doc__, "split")
     rounds.add_contestants(parser, list(CONTESTANTS))
     parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 50_000])
+    parser.add_argument("--pipelines", nargs="+", default=list(PIPELINES), choices=list(PIPELINES))
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[10_000, 50_000], help="the notebook's: the last"
+    )
     parser.add_argument("--data-dir")
     args = rounds.read(parser, argv, SMALLER)
     if args.contestant:
         print(json.dumps(CONTESTANTS[args.contestant](args)))
         return
-    if args.sizes != parser.get_default("sizes") and args.out == parser.get_default("out"):
-        parser.error("--sizes: --out FILE is wanted too: no committed result")
-    sizes = args.sizes
-    found = {size: of_size(args, size) for size in sizes}
-    args.sizes = sizes
-    rounds.write(
-        "split",
-        args,
-        {
-            "sizes": {
-                str(size): {name: rounds.summaries(own) for name, own in both.items()}
-                for size, both in found.items()
-            },
-            "ratio": {str(size): ratios(both) for size, both in found.items()},
-        },
-    )
+    for name in ("sizes", "pipelines"):
+        if getattr(args, name) != parser.get_default(name):
+            if args.out == parser.get_default("out"):
+                parser.error(f"--{name}: --out FILE is wanted too: no committed result")
+    sizes, kinds = args.sizes, args.pipelines
+    found = {
+        kind: {
+            size: of_size(args, kind, size) for size in (sizes if kind == "records" else sizes[-1:])
+        }
+        for kind in kinds
+    }
+    args.sizes, args.pipelines = sizes, kinds
+    content = {
+        kind: {
+            str(size): {
+                **{name: rounds.summaries(own) for name, own in both.items()},
+                "ratio": ratios(both),
+            }
+            for size, both in by_size.items()
+        }
+        for kind, by_size in found.items()
+    }
+    rounds.write("split", args, {"pipelines": content})
 
 
-def of_size(args, size):
+def of_size(args, kind, size):
     """Returns what the contestants find on so many images."""
-    args.sizes = [size]
+    args.pipelines, args.sizes = [kind], [size]
     return rounds.alternate(__file__, CONTESTANTS, args, lambda folder: prepare(args, folder))
 
 
@@ -65,7 +77,7 @@ def ratios(both):
 
 
 def prepare(args, folder) -> None:
-    """Writes the images as records of one label byte and the image's bytes."""
+    """Writes the images as records of one label byte and the image's bytes, and as arrays."""
     import numpy as np
 
     from tfunlearn.data import datasets
@@ -74,28 +86,47 @@ def prepare(args, folder) -> None:
     count = args.sizes[0]
     if count > len(y):
         raise SystemExit(f"--sizes: {args.dataset} has {len(y)} images. Received: {count}.")
-    rows = np.concatenate([y[:count, None].astype("uint8"), x[:count].reshape(count, -1)], axis=1)
+    x, y = x[:count], y[:count]
+    x = x if x.ndim == 4 else x[..., None]
+    for name, part in (("x", x), ("y", y.astype("int64"))):
+        np.save(folder / f"{name}.npy", part, allow_pickle=False)
+    rows = np.concatenate([y[:, None].astype("uint8"), x.reshape(count, -1)], axis=1)
     rows.tofile(folder / "records.bin")
-    (folder / "shape.json").write_text(json.dumps(x.shape[1:]))
 
 
-def pipeline(args):
-    """Returns the images as batches of a pipeline that reads the file, from -1 to 1."""
+def notebook(args):
+    """Returns batches of arrays in memory, each image normalised by itself."""
+    import numpy as np
+    import tensorflow as tf
+
+    x, y = (np.load(pathlib.Path(args.folder) / f"{name}.npy") for name in ("x", "y"))
+
+    def normalize(image, label):
+        return (tf.cast(image, tf.float32) / 255.0 - 0.5) / 0.25, label
+
+    images = tf.data.Dataset.from_tensor_slices((x, y)).map(normalize)
+    return images.batch(BATCH_SIZE).prefetch(tf.data.AUTOTUNE)
+
+
+def records(args):
+    """Returns batches of records that are read from a file, decoded batch by batch."""
+    import numpy as np
     import tensorflow as tf
 
     folder = pathlib.Path(args.folder)
-    shape = json.loads((folder / "shape.json").read_text())
-    length = 1
-    for size in shape:
-        length *= size
+    shape = np.load(folder / "x.npy", mmap_mode="r").shape[1:]
 
-    def decode(record):
-        values = tf.io.decode_raw(record, tf.uint8)
-        image = tf.reshape(values[1:], shape)
-        return tf.cast(image, tf.float32) / 127.5 - 1, tf.cast(values[0], tf.int64)
+    def decode(rows):
+        values = tf.io.decode_raw(rows, tf.uint8)
+        images = tf.reshape(values[:, 1:], (-1, *shape))
+        return tf.cast(images, tf.float32) / 127.5 - 1, tf.cast(values[:, 0], tf.int64)
 
-    records = tf.data.FixedLengthRecordDataset(str(folder / "records.bin"), 1 + length)
-    return records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH_SIZE)
+    length = 1 + int(np.prod(shape))
+    rows = tf.data.FixedLengthRecordDataset(str(folder / "records.bin"), length).batch(BATCH_SIZE)
+    return rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+PIPELINES = {"notebook": notebook, "records": records}
 
 
 def timed(args, make):
@@ -108,10 +139,12 @@ def timed(args, make):
     from tfunlearn.experiments import startup
 
     startup.start()
-    batches = pipeline(args)
-    for _ in batches.take(1):
-        before = peak_mib()
-    figures, start = {}, time.perf_counter()
+    batches = PIPELINES[args.pipelines[0]](args)
+    start = time.perf_counter()
+    for _ in batches:
+        pass
+    figures, before = {"reading_seconds": time.perf_counter() - start}, peak_mib()
+    start = time.perf_counter()
     retain = make(batches)
     figures["split_seconds"] = time.perf_counter() - start
     for name in ("first", "second"):
@@ -148,7 +181,7 @@ def plain_keras(args):
 
 
 def tfunlearn(args):
-    """`ForgetSplit.from_dataset` on single examples, a random tenth to forget."""
+    """`ForgetSplit.from_dataset`, a random tenth to forget."""
 
     def make(batches):
         import numpy as np
@@ -158,8 +191,7 @@ def tfunlearn(args):
         count = args.sizes[0]
         numbers = np.random.default_rng(args.seed)
         forget = np.sort(numbers.permutation(count)[: round(FRACTION * count)])
-        examples = batches.unbatch()
-        split = ForgetSplit.from_dataset(examples, forget=forget, test=examples.take(1))
+        split = ForgetSplit.from_dataset(batches, forget=forget, test=batches.take(1))
         return split.dataset("retain", batch_size=BATCH_SIZE, shuffle=True, seed=args.seed)
 
     return timed(args, make)

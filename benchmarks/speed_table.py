@@ -199,18 +199,25 @@ SPLIT_ROWS = {
 }
 
 
+PIPELINES = {
+    "notebook": "the second notebook's pipeline",
+    "records": "a pipeline of records",
+}
+
+
 def split_rows(result):
     """Returns time and memory of a split pipeline beside Keras' own way."""
     return [
         row_of(
-            f"{what}, pipeline of {int(size):,} images",
+            f"{what}, {PIPELINES[kind]} of {int(size):,} images",
             "`keras.utils.split_dataset`",
             both["keras"][key],
             both["tfunlearn"][key],
-            result["ratio"][size][key],
+            both["ratio"][key],
             unit,
         )
-        for size, both in result["sizes"].items()
+        for kind, by_size in result["pipelines"].items()
+        for size, both in by_size.items()
         for key, (what, unit) in SPLIT_ROWS.items()
     ]
 

@@ -119,7 +119,11 @@ NETS = {  # and whether one backward pass over a batch is enough
     "other axis": (lambda: _stack(layers.BatchNormalization(axis=1)), False),
     "layer norm": (lambda: _stack(layers.LayerNormalization()), False),
     "own layer": (lambda: _stack(Scaled(4)), False),
-    "groups": (lambda: _stack(layers.Conv2D(6, 3, groups=3)), False),
+    "groups": (lambda: _stack(layers.Conv2D(6, 3, groups=3)), True),
+    "groups of several": (
+        lambda: _stack(layers.Conv2D(8, 1), layers.Conv2D(6, 3, 2, groups=2)),
+        True,
+    ),
     "used twice": (_shared, True),  # seen only when it runs
 }
 

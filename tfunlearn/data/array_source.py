@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfunlearn.data.blocks import as_written, mapped
 from tfunlearn.data.labels import check_labels
 from tfunlearn.data.passes import finish, passes
 from tfunlearn.data.rows import SINGLE, Rows, note_rows
@@ -92,9 +93,7 @@ class ArraySource:
 
         spec = tf.TensorSpec((total,), tf.int64)
         batches = tf.data.Dataset.from_generator(order, output_signature=spec).flat_map(
-            lambda row: tf.data.Dataset.from_tensor_slices(row).batch(batch_size)
+            as_written(lambda row: tf.data.Dataset.from_tensor_slices(row).batch(batch_size))
         )
-        batches = batches.map(
-            lambda row: (tf.gather(x, row), tf.gather(y, row)), num_parallel_calls=tf.data.AUTOTUNE
-        )
+        batches = mapped(batches, lambda row: (tf.gather(x, row), tf.gather(y, row)))
         return note_rows(finish(batches, total, batch_size), {SINGLE: rows})

@@ -29,7 +29,15 @@ def mapped(blocks: "tf.data.Dataset", function: Callable[..., Any]) -> "tf.data.
     """Returns a function's results for every block, several at once, in order."""
     import tensorflow as tf
 
-    return blocks.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    options = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+    return blocks.map(as_written(function), **options)
+
+
+def as_written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function whose Python TensorFlow is not to read for loops: that takes long."""
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def numbered(blocks: "tf.data.Dataset") -> "tf.data.Dataset":
@@ -39,7 +47,7 @@ def numbered(blocks: "tf.data.Dataset") -> "tf.data.Dataset":
     def number(start: Any, block: tuple[Any, Any]) -> tuple[Any, tuple[Any, Any, Any]]:
         return start + tf.shape(block[1], tf.int64)[0], (start, *block)
 
-    return blocks.scan(np.int64(0), number)
+    return blocks.scan(np.int64(0), as_written(number))
 
 
 def picked(blocks: "tf.data.Dataset", flags: np.ndarray) -> "tf.data.Dataset":
@@ -87,7 +95,7 @@ def repeated(blocks: "tf.data.Dataset", size: int, needed: int, window: int) -> 
         return mapped(numbered(blocks.repeat()), cut)
 
     starts = tf.data.Dataset.from_generator(start, output_signature=tf.TensorSpec((), tf.int64))
-    return starts.flat_map(rest)
+    return starts.flat_map(as_written(rest))
 
 
 def shuffled(blocks: "tf.data.Dataset", window: int, seed: int, lane: int) -> "tf.data.Dataset":
@@ -117,7 +125,7 @@ def shuffled(blocks: "tf.data.Dataset", window: int, seed: int, lane: int) -> "t
         order = tf.boolean_mask(order, order < tf.shape(block[1], tf.int64)[0])
         return tuple(tf.gather(part, order) for part in block)
 
-    return both.map(permute)
+    return both.map(as_written(permute))
 
 
 def rebatched(
@@ -136,6 +144,8 @@ def rebatched(
     batches = batches.take(-(-needed // batch_size))
     if needed % batch_size == 0:
         return batches
-    return batches.enumerate().map(
-        lambda at, batch: tuple(part[: needed - at * batch_size] for part in batch)
-    )
+
+    def cut(at: Any, batch: Any) -> tuple[Any, ...]:
+        return tuple(part[: needed - at * batch_size] for part in batch)
+
+    return batches.enumerate().map(as_written(cut))

@@ -106,7 +106,7 @@ class StreamSource:
         lane: int = 0,
     ) -> "tf.data.Dataset":
         """Returns batches of the examples at some ids, shuffled within windows under the seed."""
-        rows = self._blocks.map(lambda images, labels: (images, _flat(labels)))
+        rows = blocks.mapped(self._blocks, lambda images, labels: (images, _flat(labels)))
         if len(ids) < len(self.y):
             flags = np.zeros(len(self.y), bool)
             flags[ids] = True
@@ -170,7 +170,8 @@ def _describe(start: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
 
 def _marks(first: "tf.data.Dataset") -> np.ndarray:
     """Returns one number for each of the first examples, in the order of this pass."""
-    found = [row[2] for row in blocks.numbered(first).map(_describe).as_numpy_iterator()]
+    described = blocks.mapped(blocks.numbered(first), _describe)
+    found = [row[2] for row in described.as_numpy_iterator()]
     return np.concatenate([np.zeros(0), *found])[:_MARKED]
 
 

@@ -55,6 +55,26 @@ def batches(
     return NamedBatches({name: rows}) if named else rows
 
 
+def batches_to_read(split: ForgetSplit, role: str, batch_size: int) -> Any:
+    """Returns a role in the order of its ids, for code that reads arrays batch by batch.
+
+    Arrays are gathered as they are asked for: a pipeline takes longer to make than to read, and its
+    threads compete with what is done with the batches.
+
+    Args:
+        split: the data.
+        role: which part of it.
+        batch_size: examples a batch.
+
+    Raises:
+        ValueError: as ``split.dataset``.
+    """
+    if split.source(role).is_stream:
+        return split.dataset(role, batch_size=batch_size)
+    split.check(role, batch_size, 0)
+    return ArrayBatches(split, role, batch_size, False, 0)
+
+
 def pairs(
     split: ForgetSplit,
     batch_size: int = 128,

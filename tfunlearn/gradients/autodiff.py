@@ -115,7 +115,8 @@ def compiled(function: Callable[..., Any], jit_compile: bool | str) -> Callable[
     import tensorflow as tf
 
     # a partial, because TensorFlow counts traces per piece of code and warns of many
-    return tf.function(functools.partial(function), jit_compile=jit_compile is True)
+    options = {"jit_compile": jit_compile is True, "autograph": False}
+    return tf.function(functools.partial(function), **options)
 
 
 def _backend() -> str:

@@ -9,11 +9,13 @@ from keras import ops
 
 from tfunlearn.gradients.autodiff import AT_ONCE, accumulated, compiled, gradient, vectorize
 from tfunlearn.gradients.groups import filled, grouped
+from tfunlearn.gradients.step_cache import step_for
 from tfunlearn.gradients.taps import covers, tapped
 from tfunlearn.models.precision import widened
 
 Loss = Callable[[Any, Any], Any]
 Step = Callable[..., Any]
+Present = Callable[[], keras.Model]
 
 _POWERS: dict[str, Callable[[Any], Any]] = {
     "identity": lambda value: value,
@@ -36,7 +38,8 @@ def gradient_sum(
     """Sums a model's gradients, their squares or their absolute values over some data.
 
     The model runs in inference mode and is not changed. One loop over several steps is
-    compiled at each call; a last batch with fewer examples is filled up with examples that do not
+    compiled, and kept for later calls with a model of the same architecture where that consists of
+    Keras' own layers; a last batch with fewer examples is filled up with examples that do not
     count.
 
     Args:
@@ -110,8 +113,12 @@ def gradient_sums(
         raise ValueError(f"per: expected 'batch' or 'example'. Received: {per!r}.")
     alone = per == "example" and of != "identity"
     size = _chunk(model, chunk, all_at_once=not covers(model)) if alone else None
-    make = _example_step if alone else _batch_step
-    step = compiled(_summed(make(model, loss, _POWERS[of], per == "batch")), jit_compile)
+    kind = _example_step if alone else _batch_step
+
+    def make(present: Present) -> Step:
+        return compiled(_summed(kind(present, loss, _POWERS[of], per == "batch")), jit_compile)
+
+    step = step_for(model, (of, per, jit_compile), loss, make)
     results = []
     for batches in streams:
         total, terms = _Total(model), 0
@@ -144,11 +151,14 @@ def per_example(
     """
     values, others = _values(model)
 
-    def rows(values: list[Any], others: list[Any], x: Any, y: Any) -> Any:
-        parts = _rows(model, loss, values, others, x, y)
-        return ops.concatenate([ops.reshape(part, (len(x), -1)) for part in parts], axis=1)
+    def make(present: Present) -> Step:
+        def rows(values: list[Any], others: list[Any], x: Any, y: Any) -> Any:
+            parts = _rows(present(), loss, values, others, x, y)
+            return ops.concatenate([ops.reshape(part, (x.shape[0], -1)) for part in parts], axis=1)
 
-    step = compiled(rows, jit_compile)
+        return compiled(rows, jit_compile)
+
+    step = step_for(model, ("rows", jit_compile), loss, make)
     for x, y, counts in filled(batches, _chunk(model, chunk, all_at_once=True)):
         yield from ops.convert_to_numpy(step(values, others, x, y))[: int(counts.sum())]
 
@@ -195,12 +205,12 @@ def _summed(step: Step) -> Step:
     return add
 
 
-def _batch_step(model: keras.Model, loss: Loss, power: Callable, mean: bool) -> Step:
+def _batch_step(present: Present, loss: Loss, power: Callable, mean: bool) -> Step:
     """Returns the step for the gradient of a batch's mean loss, or of the sum of its losses."""
 
     def step(values: list[Any], others: list[Any], x: Any, y: Any, counts: Any) -> list[Any]:
         def total(values: list[Any]) -> Any:
-            terms = _terms(model, loss, values, others, x, y) * counts
+            terms = _terms(present(), loss, values, others, x, y) * counts
             return ops.sum(terms) / (ops.sum(counts) if mean else 1.0)
 
         return [power(part) for part in gradient(total, values)]
@@ -208,14 +218,14 @@ def _batch_step(model: keras.Model, loss: Loss, power: Callable, mean: bool) -> 
     return step
 
 
-def _example_step(model: keras.Model, loss: Loss, power: Callable, mean: bool) -> Step:
+def _example_step(present: Present, loss: Loss, power: Callable, mean: bool) -> Step:
     """Returns the step that sums a power of each example's gradient."""
 
     def step(values: list[Any], others: list[Any], x: Any, y: Any, counts: Any) -> list[Any]:
-        sums = _tapped(model, loss, values, others, x, y, counts, power)
+        sums = _tapped(present(), loss, values, others, x, y, counts, power)
         if sums is not None:
             return sums
-        rows = _vectorized(model, loss, values, others, x, y)
+        rows = _vectorized(present(), loss, values, others, x, y)
         return [ops.tensordot(counts, power(part), axes=1) for part in rows]
 
     return step

@@ -164,9 +164,19 @@ def _rows(layer: layers.Layer, name: str, x: Any, upstream: Any) -> Any:
     if isinstance(layer, _DEPTHWISE):
         parts = ops.reshape(flat, (size, -1, x.shape[-1], channels // x.shape[-1]))
         rows = [ops.sum(window[..., None] * parts, axis=1) for window in windows]
+    elif layer.groups > 1:
+        parts = ops.reshape(flat, (size, flat.shape[1], layer.groups, -1))
+        rows = [_grouped(window, parts) for window in windows]
     else:
         rows = [ops.matmul(ops.transpose(window, (0, 2, 1)), flat) for window in windows]
     return ops.reshape(ops.stack(rows, axis=1), (size, *layer.kernel.shape))
+
+
+def _grouped(window: Any, parts: Any) -> Any:
+    """Returns ``(batch, channels of a group, filters)``: each group's inputs with its gradients."""
+    inputs = ops.reshape(window, (*parts.shape[:3], -1))
+    rows = ops.einsum("bpgi,bpgo->bigo", inputs, parts)
+    return ops.reshape(rows, (*rows.shape[:2], -1))
 
 
 def _windows(layer: layers.Layer, x: Any, positions: tuple[int, ...]) -> Iterator[Any]:
@@ -211,8 +221,7 @@ def _plain(layer: layers.Layer) -> bool:
         return layer.axis in (-1, layer.input_spec.ndim - 1) and not layer.renorm
     if isinstance(layer, layers.Dense):
         return True
-    grouped = isinstance(layer, _CONVOLUTIONS) and layer.groups != 1
-    return layer.data_format == "channels_last" and layer.padding != "causal" and not grouped
+    return layer.data_format == "channels_last" and layer.padding != "causal"
 
 
 def _named(layer: layers.Layer) -> dict[str, Any]:

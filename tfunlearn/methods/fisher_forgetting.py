@@ -8,7 +8,8 @@ import numpy as np
 from keras import ops
 
 from tfunlearn import gradients, models, training
-from tfunlearn.data import ForgetSplit, batches
+from tfunlearn.data import ForgetSplit
+from tfunlearn.data.streams import batches_to_read
 from tfunlearn.methods.checks import check, check_not_negative
 from tfunlearn.methods.importance import cross_entropy
 
@@ -101,7 +102,7 @@ def fisher_diagonal(
     """
     twin = models.logits_model(model)
     classes = models.num_classes(model)
-    stream = batches(split, "retain", batch_size=batch_size)
+    stream = batches_to_read(split, "retain", batch_size)
     sums, terms = gradients.gradient_sum(
         twin,
         _every_label(stream, classes),

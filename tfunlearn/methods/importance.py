@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 
 from tfunlearn import gradients, models, training
-from tfunlearn.data import ForgetSplit, batches
+from tfunlearn.data import ForgetSplit
+from tfunlearn.data.streams import batches_to_read
 from tfunlearn.gradients.sums import Loss
 
 Against = Literal["retain", "full"]
@@ -50,7 +51,7 @@ def importances(
     if against not in ("retain", "full"):
         raise ValueError(f"against: expected 'retain' or 'full'. Received: {against!r}.")
     twin = models.logits_model(model)
-    streams = [batches(split, role, batch_size=batch_size) for role in ("forget", "retain")]
+    streams = [batches_to_read(split, role, batch_size) for role in ("forget", "retain")]
     (forget, n), (retain, m) = gradients.gradient_sums(
         twin, streams, loss, of=of, per=per, jit_compile=jit_compile
     )

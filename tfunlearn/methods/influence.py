@@ -10,6 +10,7 @@ from keras import ops
 
 from tfunlearn import gradients, models, training
 from tfunlearn.data import ForgetSplit, batches
+from tfunlearn.data.streams import batches_to_read
 from tfunlearn.methods.checks import check, check_count, check_not_negative, check_positive
 from tfunlearn.methods.importance import cross_entropy
 
@@ -149,7 +150,7 @@ def _direction(
     twin: keras.Model, split: ForgetSplit, batch_size: int, jit_compile: bool | str
 ) -> np.ndarray:
     """Returns v, flat: what the forget set adds to the gradient of the training set."""
-    streams = [batches(split, role, batch_size=batch_size) for role in ("forget", "retain")]
+    streams = [batches_to_read(split, role, batch_size) for role in ("forget", "retain")]
     (forget, k), (retain, m) = gradients.gradient_sums(
         twin, streams, cross_entropy, per="example", jit_compile=jit_compile
     )

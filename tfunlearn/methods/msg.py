@@ -9,6 +9,7 @@ from keras import ops
 
 from tfunlearn import gradients, losses, models, training
 from tfunlearn.data import ForgetSplit, batches
+from tfunlearn.data.streams import batches_to_read
 from tfunlearn.methods.checks import check
 from tfunlearn.methods.prmq import kernels
 from tfunlearn.methods.rates import constant_rate, rate_of
@@ -137,7 +138,7 @@ def _pull(
     probe, count = models.logits_model(model), min(split.size("forget"), split.size("retain"))
     chosen = np.random.default_rng(seed).permutation(split.size("retain"))[:count]
     some = split.subset("retain", np.sort(chosen))
-    streams = [batches(some, role, batch_size=batch_size) for role in ("retain", "forget")]
+    streams = [batches_to_read(some, role, batch_size) for role in ("retain", "forget")]
     (keep, _), (go, _) = gradients.gradient_sums(
         probe, streams, losses.cross_entropy, jit_compile=jit_compile
     )

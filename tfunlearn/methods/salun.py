@@ -8,6 +8,7 @@ import numpy as np
 
 from tfunlearn import gradients, losses, masking, models, training
 from tfunlearn.data import ForgetSplit, batches
+from tfunlearn.data.streams import batches_to_read
 from tfunlearn.methods.checks import check
 from tfunlearn.methods.descent import Descent
 
@@ -73,7 +74,7 @@ def salun(
     if not 0 < share <= 1:
         raise ValueError(f"share: expected a share inside (0, 1]. Received: {share!r}.")
     student = models.logits_model(model, seed=seed)
-    forget = batches(split, "forget", batch_size=batch_size)
+    forget = batches_to_read(split, "forget", batch_size)
     masking.train_only(student, saliency(student, forget, share, jit_compile=jit_compile))
     descent = Descent(student, frozen_statistics)
     descent.compile(optimizer, jit_compile=jit_compile)
