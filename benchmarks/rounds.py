@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 _LOCAL = ("data_dir", "out", "contestant", "folder", "here", "seed")  # not in a recorded command
@@ -160,6 +161,22 @@ def write(name, args, content):
     if importlib.util.find_spec("torch") is not None:
         found["environment"]["torch"] = importlib.metadata.version("torch")
     write_json(args.out, {**found, "machine": machine, "settings": settings, **content})
+
+
+def product_rate(size):
+    """Returns operations a second of a float32 matrix product, in the better of two libraries."""
+    import numpy as np
+    import tensorflow as tf
+
+    left = np.random.default_rng(0).normal(size=(size, size)).astype("float32")
+    tensor = tf.constant(left)
+    seconds = []
+    for product in (lambda: left @ left, lambda: tf.linalg.matmul(tensor, tensor).numpy()):
+        for _ in range(4):  # the first also makes what the others use
+            start = time.perf_counter()
+            product()
+            seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
 
 
 def cores():

@@ -1,27 +1,33 @@
 """Times a bank's models against plain trainings of the same network in the same run.
 
 Writes results/bank.json. Plain is what a loop would do: build, compile, `model.fit` on the retain
-set, and `predict` on every role. Rounds of both alternate, so that a busy machine slows both.
+set, and `predict` on every role. Ways alternate in rounds, so that a busy machine slows all. A bank
+is filled in this process, by one process besides it, and by several; their start is counted. The
+arithmetic is what a training takes at the rate of a large float32 matrix product on all cores: 6
+operations for each weight and example.
 
     python benchmarks/run_bank.py
 """
 
+import math
 import tempfile
 import time
 
 import rounds
 
 BATCH_SIZE = 128
-SMALLER = ("models", "limit", "epochs")
+SMALLER = ("models", "plain", "limit", "epochs")
 
 
 def main(argv=None) -> None:
     """Times both and writes the result."""
     parser = rounds.parser(__doc__, "bank", rounds=3)
-    parser.add_argument("--models", type=int, default=8, help="of each kind in a round")
+    parser.add_argument("--models", type=int, default=24, help="of each bank in a round")
+    parser.add_argument("--plain", type=int, default=4, help="plain trainings in a round")
     parser.add_argument("--limit", type=int, default=10_000, help="training images")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2, help="processes of the bank's other way")
+    parser.add_argument("--product", type=int, default=3000, help="side of the matrices")
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--data-dir")
     args = rounds.read(parser, argv, SMALLER)
@@ -39,8 +45,14 @@ def main(argv=None) -> None:
             "ratio": {
                 name: rounds.summary([one["plain"] / one[name] for one in found])
                 for name in found[0]
-                if name != "plain"
+                if name not in ("plain", "arithmetic")
             },
+            "arithmetic": rounds.summary(
+                [one["arithmetic"] / one["this process"] for one in found]
+            ),
+            "more_processes": rounds.summary(
+                [one["1 process"] / one[several(args)] for one in found]
+            ),
         },
     )
 
@@ -77,21 +89,39 @@ def one_round(args, split, number):
     found = {
         "plain": plain(args, split, first),
         "this process": of_bank(args, split, first, threads=None),
-        f"{args.workers} processes": of_bank(args, split, first, workers=args.workers),
+        "1 process": of_bank(args, split, first, workers=1),
+        several(args): of_bank(args, split, first, workers=args.workers),
+        "arithmetic": arithmetic(args, split),
     }
     print({name: round(value, 3) for name, value in found.items()}, flush=True)
     return found
 
 
+def several(args):
+    """Returns the name of the way with several processes."""
+    return f"{args.workers} processes"
+
+
+def arithmetic(args, split):
+    """Returns seconds a model of a training's operations at the rate of a large product."""
+    weights = sum(math.prod(weight.shape) for weight in kernels(split))
+    return 6 * weights * split.size("retain") * args.epochs / rounds.product_rate(args.product)
+
+
+def kernels(split):
+    """Returns the network's matrices."""
+    return [own for own in make_model(split, 0).trainable_variables if len(own.shape) == 2]
+
+
 def plain(args, split, first):
     """Returns seconds a model of a loop over seeds."""
     start = time.perf_counter()
-    for seed in range(first, first + args.models):
+    for seed in range(first, first + args.plain):
         net = make_model(split, seed)
         net.fit(*split.retain, epochs=args.epochs, batch_size=BATCH_SIZE, verbose=0)
         for role in split.roles:
             net.predict(getattr(split, role)[0], batch_size=512, verbose=0)
-    return (time.perf_counter() - start) / args.models
+    return (time.perf_counter() - start) / args.plain
 
 
 def of_bank(args, split, first, *, threads=1, workers=None):

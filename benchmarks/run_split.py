@@ -36,10 +36,9 @@ def main(argv=None) -> None:
     if args.contestant:
         print(json.dumps(CONTESTANTS[args.contestant](args)))
         return
-    for name in ("sizes", "pipelines"):
+    for name in ("sizes", "pipelines") if args.out == parser.get_default("out") else ():
         if getattr(args, name) != parser.get_default(name):
-            if args.out == parser.get_default("out"):
-                parser.error(f"--{name}: --out FILE is wanted too: no committed result")
+            parser.error(f"--{name}: --out FILE is wanted too: no committed result")
     sizes, kinds = args.sizes, args.pipelines
     found = {
         kind: {

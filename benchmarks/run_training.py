@@ -259,19 +259,11 @@ def start():
 
 def arithmetic(args):
     """An epoch's operations at the rate of a large product, in the better of two libraries."""
-    import numpy as np
-
     start()
-    import tensorflow as tf
-
     x, y, *_ = load(args)
     weights = sum(above * below for above, below in itertools.pairwise((x.shape[1], *LAYERS)))
     operations = 6 * weights * (len(y) - 1)
-    left = np.random.default_rng(0).normal(size=(args.product, args.product)).astype("float32")
-    tensor = tf.constant(left)
-    ways = (lambda: left @ left, lambda: tf.linalg.matmul(tensor, tensor).numpy())
-    seconds = min(timed(way)["epoch_seconds"] for way in ways)
-    rate = 2 * args.product**3 / seconds
+    rate = rounds.product_rate(args.product)
     return {
         "operations": operations,
         "operations_a_second": rate,

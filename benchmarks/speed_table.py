@@ -226,10 +226,15 @@ def bank_rows(result):
     """Returns a model of a bank beside a loop over plain trainings."""
     found, settings = result["seconds_a_model"], result["settings"]
     what = f"a retrained model of {settings['models']}, {settings['epochs']} epochs, in "
-    return [
+    rows = [
         row_of(what + name, "build, compile, `fit`, `predict`", found["plain"], found[name], ratio)
         for name, ratio in result["ratio"].items()
     ]
+    name = f"{settings['workers']} processes"
+    limit = (found["arithmetic"], found["this process"], result["arithmetic"])
+    more = (found["1 process"], found[name], result["more_processes"])
+    rows.append(row_of(what + "this process", "its operations at a large product's rate", *limit))
+    return [*rows, row_of(what + name, "the same in 1 process", *more)]
 
 
 IMPORT_ROWS = {

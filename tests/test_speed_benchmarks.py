@@ -164,6 +164,7 @@ def test_fisher_sums_agree(load, tmp_path):
     result = result_of(load("run_fisher"), tmp_path / "fisher.json", *options)
     for found in result["networks"].values():
         assert max(found["largest_relative_difference"].values()) < 2e-3
+        assert max(found["relative_difference"].values()) < 1e-5
         seconds = [found["seconds"][name]["median"] for name in ("loop", "tfunlearn")]
         assert found["ratio"]["median"] == pytest.approx(seconds[0] / seconds[1])
 
@@ -174,21 +175,48 @@ def test_difference_is_the_largest_and_leaves_out_what_is_next_to_nothing(load):
     assert load("run_fisher").difference(found, exact) == pytest.approx(0.1)
 
 
+def test_distance_is_that_of_the_weight_where_it_is_largest(load):
+    exact = [np.array([3.0, 4.0]), np.array([1e-3, 0.0])]
+    found = [np.array([3.0, 4.5]), np.array([1e-3, 2e-4])]
+    assert load("run_fisher").distance(found, exact) == pytest.approx(0.2)
+
+
 def test_split_at_two_sizes(load, tmp_path):
     options = ["--dataset", "digits", "--sizes", 150, 300, "--rounds", 1, "--here"]
     result = result_of(load("run_split"), tmp_path / "split.json", *options)
     assert result["settings"]["sizes"] == [150, 300]
-    for size, both in result["sizes"].items():
-        for name in ("keras", "tfunlearn"):
-            assert both[name]["retain"]["median"] == 0.9 * int(size)
-            assert both[name]["peak_mib"]["median"] >= both[name]["added_mib"]["median"] >= 0
-    assert set(result["ratio"]) == {"150", "300"}
+    sizes = {kind: list(found) for kind, found in result["pipelines"].items()}
+    assert sizes == {"notebook": ["300"], "records": ["150", "300"]}
+    for found in result["pipelines"].values():
+        for size, both in found.items():
+            for name in ("keras", "tfunlearn"):
+                assert both[name]["retain"]["median"] == 0.9 * int(size)
+                assert both[name]["peak_mib"]["median"] >= both[name]["added_mib"]["median"] >= 0
+            above, below = (
+                both[name]["split_seconds"]["median"] for name in ("keras", "tfunlearn")
+            )
+            assert both["ratio"]["split_seconds"]["median"] == above / below
+    rows = load("speed_table").split_rows(result)
+    assert len(rows) == 9
+    assert rows[0][0] == "split and first pass, the second notebook's pipeline of 300 images"
+
+
+def test_both_pipelines_give_the_same_images_in_batches(load, tmp_path):
+    run_split = load("run_split")
+    options = Namespace(dataset="digits", sizes=[200], data_dir=None, seed=0, folder=tmp_path)
+    run_split.prepare(options, tmp_path)
+    rows = [list(make(options).as_numpy_iterator()) for make in run_split.PIPELINES.values()]
+    assert [len(y) for _, y in rows[0]] == [len(y) for _, y in rows[1]] == [128, 72]
+    for (x, y), (other, labels) in zip(*rows, strict=True):
+        np.testing.assert_allclose(2 * (x / 4 + 0.5) - 1, other, atol=1e-5)
+        assert y.tolist() == labels.tolist()
 
 
 def test_a_peak_never_falls(load, monkeypatch, tmp_path):
     run_split, counts = load("run_split"), iter([10.0, 9.9])
     monkeypatch.setattr(run_split, "peak_mib", lambda: next(counts))
     options = Namespace(dataset="digits", sizes=[50], data_dir=None, seed=0, folder=tmp_path)
+    options.pipelines = ["records"]
     run_split.prepare(options, tmp_path)
     found = run_split.timed(options, lambda batches: batches)
     assert (found["peak_mib"], found["added_mib"], found["retain"]) == (10.0, 0.0, 50)
@@ -302,14 +330,24 @@ def test_starts_of_processes_are_beside_tensorflow(load, tmp_path, monkeypatch):
 
 
 def test_a_bank_beside_plain_trainings(load, tmp_path):
-    options = ["--dataset", "digits", "--limit", 60, "--models", 1, "--epochs", 1, "--rounds", 2]
-    result = result_of(load("run_bank"), tmp_path / "bank.json", *options, "--workers", 1)
+    options = ["--dataset", "digits", "--limit", 60, "--models", 1, "--plain", 1, "--epochs", 1]
+    options += ["--rounds", 2, "--workers", 2, "--product", 64]
+    result = result_of(load("run_bank"), tmp_path / "bank.json", *options)
     found = result["seconds_a_model"]
-    assert list(found) == ["plain", "this process", "1 processes"]
-    for name, ratio in result["ratio"].items():
-        pairs = zip(found["plain"]["rounds"], found[name]["rounds"], strict=True)
-        assert ratio["rounds"] == [above / below for above, below in pairs]
+    assert list(found) == ["plain", "this process", "1 process", "2 processes", "arithmetic"]
+    ratios = {(name, "plain"): ratio for name, ratio in result["ratio"].items()}
+    assert [name for name, _ in ratios] == ["this process", "1 process", "2 processes"]
+    ratios["this process", "arithmetic"] = result["arithmetic"]
+    ratios["2 processes", "1 process"] = result["more_processes"]
+    for (below, above), ratio in ratios.items():
+        pairs = zip(found[above]["rounds"], found[below]["rounds"], strict=True)
+        assert ratio["rounds"] == [one / other for one, other in pairs]
+    assert all(seconds > 0 for seconds in found["arithmetic"]["rounds"])
     rows = load("speed_table").bank_rows(result)
+    assert [row[1] for row in rows[3:]] == [
+        "its operations at a large product's rate",
+        "the same in 1 process",
+    ]
     assert rows[0][0] == "a retrained model of 1, 1 epochs, in this process"
     assert rows[0][2].endswith(" s")
 

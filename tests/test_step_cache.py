@@ -197,6 +197,12 @@ def test_no_model_is_kept():
     assert gone() is None
 
 
+def test_steps_can_be_dropped():
+    squares(net())
+    step_cache.clear()
+    assert not step_cache._steps
+
+
 def test_the_steps_are_few():
     for width in range(step_cache._KEPT + 3):
         squares(net(middle=layers.Dense(width + 1)))

@@ -52,6 +52,12 @@ def step_for(
     return run
 
 
+def clear() -> None:
+    """Drops all steps that are kept."""
+    with _lock:
+        _steps.clear()
+
+
 @contextmanager
 def _at_hand(model: keras.Model) -> Any:
     """Holds a model for the time of a call, which may trace the step."""
