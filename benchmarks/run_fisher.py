@@ -3,7 +3,7 @@
 Writes results/fisher.json. The loop is what the definition says: for each example a GradientTape,
 in a compiled step, and the squares added up. tfunlearn's is `gradients.gradient_sum`, which the
 dampening methods use. Both make their step anew in each round. The difference is taken to a third
-sum of the same squares, added in float64 and not timed: of each weight as a whole, and of the single
+sum of the same squares, added in float64 and not timed: of each weight as a whole, and of the one
 entry where it is largest, which is one of the smallest (in another order of float32 additions a
 ReLU near 0 can be on instead of off).
 
