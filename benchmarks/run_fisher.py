@@ -1,8 +1,10 @@
-"""Times the exact diagonal Fisher, a square for each example, against a loop with batches of one.
+"""Times the exact diagonal Fisher, a square for each example, against loops with batches of one.
 
 Writes results/fisher.json. The loop is what the definition says: for each example a GradientTape,
-in a compiled step, and the squares added up. tfunlearn's is `gradients.gradient_sum`, which the
-dampening methods use. Both make their step anew in each round. The difference is taken to a third
+and the squares added up; once in a compiled step, and once as public Keras code has it, where
+nothing is compiled (stijani/elastic-weight-consolidation-tf2, seculayer/AutoAPE-EWC). That one is
+timed on fewer examples, and its time multiplied. tfunlearn's is `gradients.gradient_sum`, which the
+dampening methods use. All make their step anew in each round. The difference is taken to another
 sum of the same squares, added in float64 and not timed: of each weight as a whole, and of the one
 entry where it is largest, which is one of the smallest (in another order of float32 additions a
 ReLU near 0 can be on instead of off).
@@ -17,13 +19,14 @@ import rounds
 CNN = {"filters": 24, "strides": 2, "dense": 128}
 BATCH_SIZE = 128
 FLOOR = 1e-6  # of a weight's largest sum, below which entries are not compared
-SMALLER = ("examples",)
+SMALLER = ("examples", "eager")
 
 
 def main(argv=None) -> None:
     """Times both and writes the result."""
     parser = rounds.parser(__doc__, "fisher")
     parser.add_argument("--examples", type=int, default=10_000)
+    parser.add_argument("--eager", type=int, default=500, help="examples of the loop as it stands")
     parser.add_argument("--dense", default="mnist", help="data set of the dense network")
     parser.add_argument("--cnn", default="cifar10", help="data set of the convolutional one")
     parser.add_argument("--data-dir")
@@ -39,19 +42,23 @@ def main(argv=None) -> None:
 def compared(args, kind):
     """Returns the seconds of both on one network, their ratio and the differences."""
     model, x, y = network(args, kind)
-    seconds, sums = {"loop": [], "tfunlearn": []}, {}
+    ways = {"eager loop": eager_loop, "loop": loop, "tfunlearn": tfunlearn}
+    seconds, sums = {name: [] for name in ways}, {}
     for number in range(args.rounds):
-        for name, function in (("loop", loop), ("tfunlearn", tfunlearn)):
+        for name, function in ways.items():
+            count = min(args.eager, len(y)) if function is eager_loop else len(y)
             start = time.perf_counter()
-            sums[name] = function(model, x, y)
-            seconds[name].append(time.perf_counter() - start)
+            sums[name] = function(model, x[:count], y[:count])
+            seconds[name].append((time.perf_counter() - start) * len(y) / count)
         print(kind, number, {name: round(own[-1], 3) for name, own in seconds.items()}, flush=True)
     exact = in_float64(model, x, y)
-    times = [[{"seconds": one} for one in seconds[name]] for name in ("loop", "tfunlearn")]
+    times = {name: [{"seconds": one} for one in own] for name, own in seconds.items()}
+    ours = times.pop("tfunlearn")
+    del sums["eager loop"]  # of fewer examples
     return {
         "parameters": int(sum(part.size for part in exact)),
         "seconds": {name: rounds.summary(own) for name, own in seconds.items()},
-        "ratio": rounds.ratio(*times, "seconds"),
+        "ratio": {name: rounds.ratio(own, ours, "seconds") for name, own in times.items()},
         "relative_difference": {name: distance(own, exact) for name, own in sums.items()},
         "largest_relative_difference": {name: difference(own, exact) for name, own in sums.items()},
     }
@@ -83,6 +90,22 @@ def tape_step(model):
         return tape.gradient(loss, model.trainable_variables)
 
     return step
+
+
+def eager_loop(model, x, y):
+    """Returns the sums of squares by a loop over single images, with nothing compiled."""
+    import numpy as np
+    import tensorflow as tf
+
+    sums = [np.zeros(weight.shape) for weight in model.trainable_variables]
+    for place in range(len(y)):
+        with tf.GradientTape() as tape:
+            logits = model(x[place : place + 1], training=False)
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(y[place : place + 1], logits)
+        slopes = tape.gradient(loss, model.trainable_variables)
+        for total, part in zip(sums, slopes, strict=True):
+            total += np.square(part)
+    return sums
 
 
 def loop(model, x, y):

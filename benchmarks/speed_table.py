@@ -176,19 +176,26 @@ def methods_rows(result):
     ]
 
 
+NETWORKS = {"dense": "MNIST network", "cnn": "small CNN"}
+LOOPS = {
+    "eager loop": "GradientTape, batches of one, as public code has it",
+    "loop": "GradientTape, batches of one, compiled",
+}
+
+
 def fisher_rows(result):
-    """Returns the exact Fisher beside the loop."""
-    names = {"dense": "MNIST network", "cnn": "small CNN"}
+    """Returns the sums of squares beside loops over single examples."""
     count = result["settings"]["examples"]
     return [
         row_of(
-            f"exact diagonal Fisher of {count:,} examples, {names[kind]}",
-            "GradientTape, batches of one",
-            found["seconds"]["loop"],
+            f"exact diagonal Fisher of {count:,} examples, {NETWORKS[kind]}",
+            words,
+            found["seconds"][name],
             found["seconds"]["tfunlearn"],
-            found["ratio"],
+            found["ratio"][name],
         )
         for kind, found in result["networks"].items()
+        for name, words in LOOPS.items()
     ]
 
 

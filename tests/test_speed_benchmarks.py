@@ -161,12 +161,22 @@ def test_scrub_in_pytorch_trains_a_copy(trained, torch):
 
 def test_fisher_sums_agree(load, tmp_path):
     options = ["--dense", "digits", "--cnn", "digits", "--examples", 40, "--rounds", 1]
+    options += ["--eager", 20]
     result = result_of(load("run_fisher"), tmp_path / "fisher.json", *options)
     for found in result["networks"].values():
         assert max(found["largest_relative_difference"].values()) < 2e-3
         assert max(found["relative_difference"].values()) < 1e-5
-        seconds = [found["seconds"][name]["median"] for name in ("loop", "tfunlearn")]
-        assert found["ratio"]["median"] == pytest.approx(seconds[0] / seconds[1])
+        own = found["seconds"].pop("tfunlearn")["median"]
+        assert list(found["seconds"]) == ["eager loop", "loop"]
+        for name, seconds in found["seconds"].items():
+            assert found["ratio"][name]["median"] == pytest.approx(seconds["median"] / own)
+
+
+def test_both_loops_give_the_same_sums(load):
+    module = load("run_fisher")
+    model, x, y = module.network(Namespace(dense="digits", data_dir=None, examples=7), "dense")
+    for own, other in zip(module.eager_loop(model, x, y), module.loop(model, x, y), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-9)
 
 
 def test_difference_is_the_largest_and_leaves_out_what_is_next_to_nothing(load):
@@ -285,8 +295,10 @@ def test_table_of_what_is_there_and_what_is_not(load):
         contestants[name]["test_accuracy"] = results_of(0.9)
     ratio = {"keras": results_of(1.0, 2.0, 4.0), "arithmetic": results_of(0.01)}
     training = {"benchmark": "training", "contestants": contestants, "ratio": ratio, **common}
-    pair = {"loop": results_of(30.0), "tfunlearn": results_of(1.0)}
-    networks = {"dense": {"seconds": pair, "ratio": results_of(30.0)}}
+    seconds = {name: results_of(30.0) for name in ("eager loop", "loop")}
+    ratios = dict(seconds)
+    seconds["tfunlearn"] = results_of(1.0)
+    networks = {"dense": {"seconds": seconds, "ratio": ratios}}
     growth = {
         "cost": "making a split",
         "against": "examples",
@@ -307,11 +319,11 @@ def test_table_of_what_is_there_and_what_is_not(load):
     assert lines[2].endswith("| **2.00** (1.00 to 4.00) |")
     assert "| 0.0123 s | 1.50 s | **0.0100** (0.0100 to 0.0100) |" in lines[3]
     assert lines[4].startswith("| exact diagonal Fisher of 2,000 examples, MNIST network | ")
-    assert lines[8] == "| making a split | examples | 0.500 s at 10 | 50.0 s at 1,000 | 1.00 |"
-    assert lines[10].startswith("- training: 3 rounds on 2 cores (P), Keras 3, TensorFlow 2, ")
-    assert "tfunlearn 9.00 s and 0.900" in lines[10]
-    assert [line[:8] for line in lines[11:14]] == ["- fisher", "- growth", ""]
-    assert lines[14].startswith("Not run yet: `python benchmarks/run_methods.py`, ")
+    assert lines[9] == "| making a split | examples | 0.500 s at 10 | 50.0 s at 1,000 | 1.00 |"
+    assert lines[11].startswith("- training: 3 rounds on 2 cores (P), Keras 3, TensorFlow 2, ")
+    assert "tfunlearn 9.00 s and 0.900" in lines[11]
+    assert [line[:8] for line in lines[12:15]] == ["- fisher", "- growth", ""]
+    assert lines[15].startswith("Not run yet: `python benchmarks/run_methods.py`, ")
     nothing = load("speed_table").table(lambda name: None)
     assert nothing.startswith("Not run yet: `python benchmarks/run_training.py`, ")
 

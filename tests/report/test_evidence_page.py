@@ -91,6 +91,7 @@ def test_without_references_there_are_no_gaps():
         found = Page(markup)
         assert "No reference was given" in found.text[""]
         assert "gap to" not in "".join(found.text.values())
+        assert "the reference's" not in "".join(found.text.values())
     page = Page(report.to_html())
     assert page.table("each-model-s-numbers", "").row("finetune")["test accuracy"].text == "0.890"
     assert "violet" not in page.text["accuracy-by-role"]

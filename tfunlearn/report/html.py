@@ -93,8 +93,7 @@ def _sections(report: AuditReport) -> list[str]:
 
 def _reading(report: AuditReport) -> tuple[str, ...]:
     """Returns how to read what the page shows; the last sentence stays the last."""
-    own = evidence_page.READING if report.evidence else ()
-    return (*wording.READING[:-1], *own, wording.READING[-1])
+    return wording.reading(report, evidence_page.READING if report.evidence else ())
 
 
 def fragment(report: AuditReport) -> str:

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 __all__ = [
     "BLOCKS",
     "NO_REFERENCE",
-    "READING",
     "ROLES",
     "forgets_whole_class",
     "heading",
     "number",
+    "reading",
     "request",
     "shown_gap",
     "signed",
@@ -34,17 +34,23 @@ BLOCKS = (
 )
 """The tables of a report: a heading, and the groups of columns under it."""
 
-READING = (
+_GAPS = (
     "Gap: the model's value minus the reference's (the mean, if there are several). A retrained "
     "reference is what forgetting by the book gives, so near zero is near that.",
     "Average gap: the mean of the absolute gaps in forget, retain and test accuracy.",
+)
+_ATTACK = (
     "Membership attack: how often a logistic regression tells forget examples from test examples "
-    "of the same classes by their loss. 0.5 is chance; the target is the reference's value.",
+    "of the same classes by their loss. 0.5 is chance"
+)
+_FIGURES = (
     "Loss: mean cross-entropy in nats. Forgetting effectiveness is the forget accuracy under the "
     "name of the MNIST notebook. Utility preservation is the test accuracy over the original's, "
-    "performance drop the original's minus it.",
+    "performance drop the original's minus it."
+)
+_LAST = (
     "Nothing here says that something is forgotten. Close numbers are necessary, not sufficient: "
-    "stronger attacks may still tell the models apart.",
+    "stronger attacks may still tell the models apart."
 )
 
 NO_REFERENCE = (
@@ -109,6 +115,19 @@ def target(report: AuditReport) -> str:
     return (
         "For this forget set, as for a random one, the target is the reference's value, not zero."
     )
+
+
+def reading(report: AuditReport, more: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Returns how to read a report, without what needs a reference where there is none.
+
+    Args:
+        report: the report.
+        more: sentences on other parts, which come before the last one.
+    """
+    if not report.reference_count:
+        return (f"{_ATTACK}.", _FIGURES, *more, _LAST)
+    attack = f"{_ATTACK}; the target is the reference's value."
+    return (*_GAPS, attack, _FIGURES, *more, _LAST)
 
 
 def request(report: AuditReport) -> str:
