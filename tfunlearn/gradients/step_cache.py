@@ -16,7 +16,7 @@ import keras
 
 from tfunlearn.models import iter_layers
 
-_FUNCTIONAL = type(keras.Model(one := keras.Input((1,)), one))
+_MODELS = ("keras.src.models.functional", "keras.src.models.sequential")
 _KEPT = 8  # steps; the one that was not used for longest goes first
 _steps: collections.OrderedDict[Hashable, Callable[..., Any]] = collections.OrderedDict()
 _lock = threading.Lock()
@@ -94,7 +94,7 @@ def _description(model: keras.Model) -> str | None:
 def _described(layer: Any) -> bool:
     """Tells whether a layer's or model's config and weights are all there is to it."""
     kind = type(layer)
-    if kind in (keras.Sequential, _FUNCTIONAL, keras.layers.Rescaling):
+    if kind.__module__ in _MODELS or kind is keras.layers.Rescaling:
         return True
     parts = kind.__module__.split(".")
     inside = parts[:3] == ["keras", "src", "layers"] and "preprocessing" not in parts
