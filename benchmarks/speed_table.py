@@ -157,7 +157,8 @@ METHOD_ROWS = {
     "scrub_call": "SCRUB, all of the call",
     "salun_epoch": "an epoch of SalUn, small CNN",
     "salun_call": "SalUn, all of the call",
-    "ssd": "SSD as published, small CNN",
+    "ssd_first": "SSD as published, small CNN, first call",
+    "ssd": "the same, later calls",
 }
 
 

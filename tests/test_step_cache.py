@@ -1,6 +1,8 @@
 """Steps of gradient sums, kept for models of one architecture."""
 
+import functools
 import gc
+import sys
 import threading
 import weakref
 
@@ -26,6 +28,7 @@ def entropy(y, logits):
 def empty(monkeypatch):
     traces.clear()
     monkeypatch.setattr(step_cache, "_steps", type(step_cache._steps)())
+    monkeypatch.setattr(step_cache, "_OWN", (*step_cache._OWN, "tests"))
 
 
 def net(seed=0, activation="relu", middle=None):
@@ -157,18 +160,30 @@ def halved(values):
     return values / 2
 
 
+def relu(values):
+    """No relu, for all its name."""
+    return values / 3
+
+
+def some_relu():
+    return functools.partial(keras.activations.relu, max_value=0.5)
+
+
 UNKNOWN = {
     "a layer of one's own": lambda: net(middle=Twice()),
     "a function of one's own": lambda: net(activation=halved),
+    "one with the name of one of Keras": lambda: net(activation=relu),
+    "one that Keras cannot describe": lambda: net(activation=some_relu()),
     "statistics that are no weights": lambda: net(middle=normalization()),
 }
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_nothing_is_kept_where_config_and_weights_do_not_tell_all(name):
+    squares(net())
     model = UNKNOWN[name]()
     close(squares(model), by_hand(model))
-    assert not step_cache._steps
+    assert len(step_cache._steps) == 1
 
 
 def test_nothing_is_kept_for_a_function_made_inside_another():
@@ -186,15 +201,73 @@ def test_nothing_is_kept_for_a_function_made_inside_another():
     assert not step_cache._steps
 
 
-def test_no_model_is_kept():
+def test_nothing_is_kept_for_a_function_that_may_read_what_changes(monkeypatch):
+    monkeypatch.setattr(step_cache, "_OWN", ("keras", "tfunlearn"))
     model = net()
+    for temperature in (1.0, 4.0):
+        monkeypatch.setattr(sys.modules[__name__], "temperature", temperature)
+        x, y = data()
+        expected = gradients.gradient_sum(
+            model, [(x, y)], lambda y, z, by=temperature: entropy(y, z / by)
+        )
+        received = gradients.gradient_sum(model, [(x, y)], cooled)
+        close(received[0], expected[0])
+    assert not step_cache._steps
+
+
+temperature = 1.0
+
+
+def cooled(y, logits):
+    return entropy(y, logits / temperature)
+
+
+def test_names_do_not_matter():
+    def build():
+        hidden = layers.Dense(5, activation="relu")
+        return keras.Sequential([keras.Input((4,)), hidden, layers.Dense(3)])
+
+    first, second = build(), build()
+    assert first.layers[0].name != second.layers[0].name
+    for model in (first, second):
+        close(squares(model), by_hand(model))
+    assert len(step_cache._steps) == 1
+
+
+def test_where_an_input_goes_does_matter():
+    def build(order):
+        inputs = keras.Input((4,))
+        parts = [layers.Dense(5)(inputs), layers.Dense(5, activation="relu")(inputs)]
+        left, right = (parts[place] for place in order)
+        return keras.Model(inputs, layers.Dense(3)(left - 2.0 * layers.ReLU()(right)))
+
+    for model in (build((0, 1)), build((1, 0))):
+        close(squares(model), by_hand(model))
+
+
+def test_no_model_is_kept():
+    model = net(middle=layers.BatchNormalization())
     squares(model)
     list(gradients.per_example(model, [data()], entropy))
     assert len(step_cache._steps) == 2
-    gone = weakref.ref(model)
+    gone = [weakref.ref(part) for part in (model, *model.layers, *model.weights)]
     del model
     gc.collect()
-    assert gone() is None
+    assert [part() for part in gone] == [None] * len(gone)
+
+
+def test_a_step_that_has_seen_many_shapes_is_made_anew(monkeypatch):
+    monkeypatch.setattr(step_cache, "_SHAPES", 3)
+    model = net()
+    for size in (3, 4, 5, 3, 6, 7):
+        x, y = data(size)
+        _, terms = gradients.gradient_sum(model, [(x, y)], entropy, of="abs", per="example")
+        assert terms == size
+        (step,) = step_cache._steps.values()
+        assert len(step._shapes) <= 3
+    made = len(traces)
+    gradients.gradient_sum(model, [(x, y)], entropy, of="abs", per="example")
+    assert len(traces) == made
 
 
 def test_steps_can_be_dropped():

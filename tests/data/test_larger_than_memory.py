@@ -52,11 +52,11 @@ layers = [keras.Input((side, side, 3)), L.Rescaling(1 / 255), L.AveragePooling2D
 model = keras.Sequential([*layers, L.Dense(10)])
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 model.compile(keras.optimizers.SGD(0.01), loss, jit_compile=False)
-train, test = stream("train*", count), stream("test*", 1)
+train, test = stream("train*", count).batch(16), stream("test*", 1)
 peaks = {"start": peak()}
 split = data.ForgetSplit.from_dataset(train, forget=range(60), test=test)
 if held == "held":
-    kept = np.stack([image for image, _ in train.as_numpy_iterator()])
+    kept = np.concatenate([images for images, _ in train.as_numpy_iterator()])
 peaks["split"] = peak()
 made = {"original": model}
 made["finetune"] = methods.finetune(model, split, epochs=2, batch_size=64, jit_compile=False)

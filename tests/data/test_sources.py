@@ -186,6 +186,56 @@ def test_batches_of_any_size_are_as_good_as_single_examples(monkeypatch, sizes, 
                 np.testing.assert_array_equal(other[1], other[0][:, 0] // 2 % 5)
 
 
+@pytest.mark.parametrize("place", [1, 40])
+def test_batches_in_another_order_are_found_out(place):
+    """Where the first batches agree, the labels of the later ones do not."""
+    x, y = images(2000), np.random.default_rng(0).integers(0, 2, 2000)
+    turns = iter(range(10))
+
+    def cut():
+        order = list(range(50))
+        if next(turns):
+            order[place], order[place + 1] = order[place + 1], order[place]
+        for number in order:
+            yield x[number * 40 : number * 40 + 40], y[number * 40 : number * 40 + 40]
+
+    spec = (tf.TensorSpec((None, 2), tf.float32), tf.TensorSpec((None,), tf.int64))
+    dataset = tf.data.Dataset.from_generator(cut, output_signature=spec)
+    if place == 1:
+        with pytest.raises(ValueError, match="differ from pass to pass"):
+            data.from_dataset(dataset, forget=[0], test=TEST)
+        return
+    split = data.from_dataset(dataset, forget=[0], test=TEST)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="dataset: every pass must give the"):
+        list(split.dataset("retain"))
+
+
+def test_images_of_different_sizes_one_at_a_time():
+    def make():
+        for size in (2, 3, 4, 5):
+            yield np.full((size, 3), size, "float32"), size % 2
+
+    spec = (tf.TensorSpec((None, 3), tf.float32), tf.TensorSpec((), tf.int64))
+    dataset = tf.data.Dataset.from_generator(make, output_signature=spec)
+    split = data.from_dataset(dataset, forget=[1], test=dataset)
+    shapes = [x.shape for x, _ in split.dataset("retain", batch_size=1).as_numpy_iterator()]
+    assert shapes == [(1, 2, 3), (1, 4, 3), (1, 5, 3)]
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("where", ["memory", "file"])
+def test_a_cached_dataset_is_read_once(tmp_path, batched, where):
+    source = Counted(200)
+    examples = source.dataset().batch(30) if batched else source.dataset()
+    cached = examples.cache(str(tmp_path / "cache") if where == "file" else "")
+    split = data.from_dataset(cached, forget=[5, 150], test=TEST)
+    for _ in range(2):
+        assert ids_of(split.dataset("retain")) == split.ids["retain"].tolist()
+    seen = [ids for x, _ in data.pairs(split, 16) for ids in x["retain"].numpy()[:, 0]]
+    assert sorted(seen) == split.ids["retain"].tolist()
+    assert source.made == 200
+
+
 def test_held_out_batches_and_other_labels_of_batches():
     x, y = images(20), np.arange(20) % 4
     split = data.from_dataset(
@@ -204,7 +254,7 @@ def test_held_out_batches_and_other_labels_of_batches():
 def test_batches_are_read_no_further_than_asked():
     source = Counted(4000)
     split = data.from_dataset(source.dataset().batch(10), forget=[5], test=TEST)
-    assert source.made <= 4000 + 70 + 20
+    assert source.made <= 4000 + 16 * 10 + 40  # the survey, and the first 16 once more
     made = source.made
     next(iter(split.dataset("retain", batch_size=16)))
     assert source.made - made < 500

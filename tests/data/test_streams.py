@@ -8,7 +8,13 @@ import tensorflow as tf
 
 from tfunlearn import data
 from tfunlearn.data import stream_source
-from tfunlearn.data.streams import ArrayBatches, NamedBatches, batches, pairs
+from tfunlearn.data.streams import (
+    ArrayBatches,
+    NamedBatches,
+    batches,
+    batches_to_read,
+    pairs,
+)
 
 ROLES = ("forget", "retain", "test")
 
@@ -70,6 +76,26 @@ def flat(rows):
 
 def part(rows, role):
     return [position for row in rows for position in row[role][0]]
+
+
+# batches_to_read
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_batches_to_read_are_in_the_order_of_the_ids(split, role):
+    rows = batches_to_read(split, role, 8)
+    assert isinstance(rows, ArrayBatches) != split.is_stream
+    ids = 900 + split.ids[role] if role == "test" else split.ids[role]
+    for _ in range(2):
+        seen = listed(rows)
+        assert flat(seen) == ids.tolist()
+        assert [len(own) for own, _ in seen][:-1] == [8] * (len(seen) - 1)
+        assert [y for _, labels in seen for y in labels] == split.labels(role).tolist()
+
+
+def test_batches_to_read_are_checked(split):
+    with pytest.raises(ValueError, match="batch_size: "):
+        batches_to_read(split, "retain", 0)
 
 
 # dataset

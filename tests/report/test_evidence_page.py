@@ -85,6 +85,14 @@ def test_one_reference_of_a_bank_has_a_line():
     assert row["forget accuracy"].text == "-"
 
 
+def test_how_to_read_gaps_is_said_where_there_are_references(report, page):
+    assert report.reference_count
+    text = page.text["how-to-read-this"]
+    assert "Gap: the model's value minus the reference's" in text
+    assert "0.5 is chance; the target is the reference's value." in text
+    assert text.rstrip().endswith("stronger attacks may still tell the models apart.")
+
+
 def test_without_references_there_are_no_gaps():
     report = make_bank_audit(reference_values={}, reference_seeds=(), evidence={})
     for markup in (report.to_html(), report._repr_html_()):

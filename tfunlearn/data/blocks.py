@@ -21,7 +21,7 @@ def blocks_of(examples: "tf.data.Dataset") -> "tf.data.Dataset":
     """Returns single examples as blocks that are small in rows and in bytes."""
     image = examples.element_spec[0]
     size = image.shape.num_elements()
-    rows = _ROWS if size is None else _BYTES // max(1, size * image.dtype.size)
+    rows = 1 if size is None else _BYTES // max(1, size * image.dtype.size)  # sizes may differ
     return examples.batch(max(1, min(_ROWS, rows)))
 
 
@@ -48,24 +48,6 @@ def numbered(blocks: "tf.data.Dataset") -> "tf.data.Dataset":
         return start + tf.shape(block[1], tf.int64)[0], (start, *block)
 
     return blocks.scan(np.int64(0), as_written(number))
-
-
-def picked(blocks: "tf.data.Dataset", flags: np.ndarray) -> "tf.data.Dataset":
-    """Returns the rows that are flagged, in their order.
-
-    Args:
-        blocks: the stream.
-        flags: True for each row that is picked, ``(N,)``.
-    """
-    import tensorflow as tf
-
-    table = tf.constant(flags)
-
-    def pick(start: Any, *block: Any) -> tuple[Any, ...]:
-        rows = tf.where(table[start : start + tf.shape(block[1], tf.int64)[0]])[:, 0]
-        return tuple(tf.gather(part, rows) for part in block)
-
-    return mapped(numbered(blocks), pick)
 
 
 def repeated(blocks: "tf.data.Dataset", size: int, needed: int, window: int) -> "tf.data.Dataset":
@@ -138,7 +120,10 @@ def rebatched(
         batch_size: rows of a batch.
         needed: rows that are taken from the stream, which may be endless; by default all.
     """
-    batches = blocks.rebatch(batch_size)
+    if blocks.element_spec[0].shape[1:].is_fully_defined():
+        batches = blocks.rebatch(batch_size)
+    else:  # images of other sizes may follow
+        batches = blocks.unbatch().batch(batch_size)
     if needed is None:
         return batches
     batches = batches.take(-(-needed // batch_size))

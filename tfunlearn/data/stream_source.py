@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 WINDOW = 1024  # examples that a stream holds back to shuffle among
-_MARKED = 64  # examples by which a shuffle is found out
+_MARKED, _LOOKED = 64, 16  # examples and batches by which a shuffle is found out
 
 
 class StreamSource:
@@ -28,27 +28,24 @@ class StreamSource:
         image, batched = _example_spec(dataset, name)
         self.shape, self.dtype = tuple(image.shape), image.dtype.name
         self._blocks = dataset if batched else blocks.blocks_of(dataset)
-        labels, finite, marks, read = self._survey()
-        first = self._blocks.take(read) if batched else blocks.blocks_of(dataset.take(_MARKED))
-        if not np.array_equal(marks, _marks(first), equal_nan=True):
+        labels, finite, marks = self._survey()
+        first = self._blocks if batched else blocks.blocks_of(dataset.take(_MARKED))
+        again = _marks(first.take(_LOOKED))
+        if not np.array_equal(marks[: len(again)], again, equal_nan=True):
             raise ValueError(
                 f"{name}: ids are positions, so every pass must give the same order. Expected: a "
                 "dataset without shuffle (shuffle afterwards, through the split). Received: one "
                 "whose first examples differ from pass to pass."
             )
-        self.y, self._finite = labels, finite
+        self.y, self._read, self._finite = labels, labels, finite
 
-    def _survey(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """Reads the stream once.
-
-        Returns:
-            Every label; whether each image is finite; the first marks; blocks that these are of.
-        """
+    def _survey(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reads the stream once: every label, whether each image is finite, the marks."""
         import tensorflow as tf
 
         if self._blocks.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ValueError(f"{self._name}: expected a finite dataset. Received an endless one.")
-        labels, finite, marks, read, rows = [], [], [], 0, 0
+        labels, finite, marks = _Column(), _Column(), _Column()
         described = blocks.mapped(blocks.numbered(self._blocks), _describe)
         for label, ok, mark in described.as_numpy_iterator():
             if len(label) != len(ok):
@@ -57,18 +54,16 @@ class StreamSource:
                     f"{len(ok)} images with {len(label)} labels; if the labels are one-hot, map "
                     "tf.argmax."
                 )
-            read, rows = read + (rows < _MARKED), rows + len(label)
             labels.append(label)
             finite.append(ok)
             marks.append(mark)
-        if not rows:
+        if not labels.size:
             raise ValueError(f"{self._name}: expected at least one example. Received none.")
-        found = np.concatenate(labels)
+        found = labels.values()
         return (
             check_labels(found, len(found), f"{self._name} labels"),
-            np.concatenate(finite),
-            np.concatenate(marks)[:_MARKED],
-            read,
+            finite.values(),
+            marks.values(),
         )
 
     def take(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,15 +79,7 @@ class StreamSource:
 
     def relabelled(self, y: np.ndarray) -> "StreamSource":
         """Returns the same stream with other labels, looked up by position."""
-        import tensorflow as tf
-
-        table = tf.constant(y, tf.int64)
-
-        def look_up(start: Any, images: Any, labels: Any) -> tuple[Any, Any]:
-            return images, table[start : start + tf.shape(labels, tf.int64)[0]]
-
         other = copy(self)
-        other._blocks = blocks.mapped(blocks.numbered(self._blocks), look_up)
         other.y = y
         return other
 
@@ -106,17 +93,58 @@ class StreamSource:
         lane: int = 0,
     ) -> "tf.data.Dataset":
         """Returns batches of the examples at some ids, shuffled within windows under the seed."""
-        rows = blocks.mapped(self._blocks, lambda images, labels: (images, _flat(labels)))
-        if len(ids) < len(self.y):
-            flags = np.zeros(len(self.y), bool)
-            flags[ids] = True
-            rows = blocks.picked(rows, flags)
+        rows = self._picked(ids)
         if needed is not None:
             rows = blocks.repeated(rows, len(ids), needed, WINDOW)
         if shuffle:
             rows = blocks.shuffled(rows, min(WINDOW, len(ids)), seed, lane)
         total = len(ids) if needed is None else needed
         return finish(blocks.rebatched(rows, batch_size, needed), total, batch_size)
+
+    def _picked(self, ids: np.ndarray) -> "tf.data.Dataset":
+        """Returns the rows at some ids, in their order, and fails where the labels are not those.
+
+        So a pass in another order than the first does not go unnoticed.
+        """
+        import tensorflow as tf
+
+        flags = np.zeros(len(self.y), bool)
+        flags[ids] = True
+        table, read, own = (tf.constant(part) for part in (flags, self._read, self.y))
+        words = (
+            f"{self._name}: every pass must give the same order. Expected: the labels of the first "
+            "pass. Received: others."
+        )
+
+        def pick(start: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+            labels = _flat(labels)
+            here = slice(start, start + tf.shape(labels, tf.int64)[0])
+            with tf.control_dependencies([tf.debugging.assert_equal(labels, read[here], words)]):
+                rows = tf.where(table[here])[:, 0]
+            return tf.gather(images, rows), tf.gather(own[here], rows)
+
+        return blocks.mapped(blocks.numbered(self._blocks), pick)
+
+
+class _Column:
+    """An array that grows. Many small ones would each keep a part of the memory of a batch."""
+
+    def __init__(self) -> None:
+        self._array, self.size = np.zeros(0), 0
+
+    def append(self, part: np.ndarray) -> None:
+        """Adds some values at the end."""
+        size = self.size + len(part)
+        if size > len(self._array) or not self.size:
+            larger = np.empty(max(2 * size, 1024), part.dtype)
+            larger[: self.size] = self._array[: self.size]
+            self._array = larger
+        self._array[self.size : size] = part
+        self.size = size
+
+    def values(self) -> np.ndarray:
+        """Returns all values."""
+        return self._array[: self.size].copy()
 
 
 def _example_spec(dataset: Any, name: str) -> tuple[Any, bool]:
@@ -150,7 +178,7 @@ def _example_spec(dataset: Any, name: str) -> tuple[Any, bool]:
 
 
 def _describe(start: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
-    """Returns labels, whether each image is finite, and a number for each of the first images."""
+    """Returns labels, whether each image is finite, and numbers for a few of the images."""
     import tensorflow as tf
 
     rows, size = tf.shape(images)[0], tf.reduce_prod(tf.shape(images)[1:])
@@ -158,21 +186,15 @@ def _describe(start: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
     finite = tf.ones([rows], bool)
     if images.dtype.is_floating:
         finite = tf.reduce_all(tf.math.is_finite(values), axis=1)
-
-    def marks() -> Any:
-        weights = tf.math.sin(tf.cast(tf.range(1, size + 1), tf.float64))
-        first = tf.cast(values[: _MARKED - start], tf.float64)
-        return tf.reduce_sum(first * weights, axis=1)
-
-    none = tf.zeros([0], tf.float64)
-    return _flat(labels), finite, tf.cond(start < _MARKED, marks, lambda: none)
+    weights = tf.math.sin(tf.cast(tf.range(1, size + 1), tf.float64))
+    few = tf.cast(values[: tf.where(start < _MARKED, _MARKED, 1)], tf.float64)
+    return _flat(labels), finite, tf.reduce_sum(few * weights, axis=1)
 
 
 def _marks(first: "tf.data.Dataset") -> np.ndarray:
-    """Returns one number for each of the first examples, in the order of this pass."""
+    """Returns the numbers for a few of the images of some blocks, in the order of this pass."""
     described = blocks.mapped(blocks.numbered(first), _describe)
-    found = [row[2] for row in described.as_numpy_iterator()]
-    return np.concatenate([np.zeros(0), *found])[:_MARKED]
+    return np.concatenate([np.zeros(0), *(row[2] for row in described.as_numpy_iterator())])
 
 
 def _flat(labels: Any) -> Any:

@@ -17,8 +17,10 @@ import keras
 from tfunlearn.models import iter_layers
 
 _MODELS = ("keras.src.models.functional", "keras.src.models.sequential")
+_OWN = ("keras", "tfunlearn")  # packages whose functions compute the same at each call
 _KEPT = 8  # steps; the one that was not used for longest goes first
-_steps: collections.OrderedDict[Hashable, Callable[..., Any]] = collections.OrderedDict()
+_SHAPES = 16  # shapes of arguments, each of which has a graph, before a step is made anew
+_steps: collections.OrderedDict[Hashable, "_Step"] = collections.OrderedDict()
 _lock = threading.Lock()
 _present = threading.local()
 
@@ -31,8 +33,8 @@ def step_for(
     Args:
         model: the model.
         options: what else the step depends on.
-        function: a function that the step calls; one made inside another function may depend on
-            more than its code, so that nothing is kept.
+        function: a function that the step calls. Nothing is kept for one that is neither Keras' nor
+            tfunlearn's: what it computes may depend on variables that change.
         make: makes the step from a function that returns the model while the step is traced.
     """
     known = _description(model) if _lasting(function) else None
@@ -40,16 +42,38 @@ def step_for(
         return make(lambda: model)
     key = (known, options, function, keras.backend.backend())
     with _lock:
-        step = _steps.pop(key, None) or make(lambda: _present.model)
+        step = _steps.pop(key, None) or _Step(make)
         _steps[key] = step
         while len(_steps) > _KEPT:
             _steps.popitem(last=False)
 
     def run(*args: Any) -> Any:
         with _at_hand(model):
-            return step(*args)
+            return step.function_for(args)(*args)
 
     return run
+
+
+class _Step:
+    """A compiled step, made anew when it has seen many shapes."""
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make, self._shapes = make, set()
+        self._function: Callable[..., Any] = make(_the_present)
+
+    def function_for(self, args: tuple[Any, ...]) -> Callable[..., Any]:
+        """Returns the compiled step for some arguments."""
+        shapes = tuple(tuple(part.shape) for part in args if hasattr(part, "shape"))
+        with _lock:
+            if len(self._shapes | {shapes}) > _SHAPES:
+                self._shapes, self._function = set(), self._make(_the_present)
+            self._shapes.add(shapes)
+            return self._function
+
+
+def _the_present() -> keras.Model:
+    """Returns the model whose step is run."""
+    return _present.model
 
 
 def clear() -> None:
@@ -70,23 +94,30 @@ def _at_hand(model: keras.Model) -> Any:
 
 
 def _lasting(function: Any) -> bool:
-    """Tells whether a function is one of a module, which is the same at each call."""
-    return isinstance(function, types.FunctionType) and "<locals>" not in function.__qualname__
+    """Tells whether a function is one of a module that computes the same at each call."""
+    return (
+        isinstance(function, types.FunctionType)
+        and "<locals>" not in function.__qualname__
+        and function.__module__.split(".")[0] in _OWN
+    )
 
 
 def _description(model: keras.Model) -> str | None:
-    """Returns what a model computes, apart from its weights, or None if that is not known.
+    """Returns what a model computes, apart from weights and names, or None if that is not known.
 
     Known are Keras' own layers, unless they hold code or state that is neither config nor weight.
     """
     if not all(_described(layer) for layer in [model, *iter_layers(model)]):
         return None
-    config = model.get_config()
+    try:
+        config = model.get_config()
+    except (TypeError, ValueError, NotImplementedError):  # a part that Keras cannot describe
+        return None
     if not _only_keras(config):
         return None
     weights = [[*map(str, (w.shape, w.dtype, w.trainable))] for w in model.weights]
     try:
-        return json.dumps([type(model).__name__, _without_seeds(config), weights])
+        return json.dumps([type(model).__name__, _essence(config, {}), weights])
     except TypeError:
         return None
 
@@ -98,7 +129,18 @@ def _described(layer: Any) -> bool:
         return True
     parts = kind.__module__.split(".")
     inside = parts[:3] == ["keras", "src", "layers"] and "preprocessing" not in parts
-    return inside and not isinstance(layer, keras.layers.Lambda)
+    functions = [getattr(layer, name, None) for name in ("activation", "recurrent_activation")]
+    return (
+        inside
+        and not isinstance(layer, keras.layers.Lambda)
+        and all(map(_from_keras, functions))  # Keras writes a name alone, even for another's
+    )
+
+
+def _from_keras(function: Any) -> bool:
+    """Tells whether an activation is none, or a function or layer of Keras."""
+    owner = function if hasattr(function, "__module__") else type(function)
+    return function is None or owner.__module__.split(".")[0] == "keras"
 
 
 def _only_keras(config: Any) -> bool:
@@ -110,12 +152,26 @@ def _only_keras(config: Any) -> bool:
     return not isinstance(config, list | tuple) or all(map(_only_keras, config))
 
 
-def _without_seeds(config: Any) -> Any:
-    """Returns a config without what first weights and masks are drawn from."""
+def _essence(config: Any, names: dict[str, str]) -> Any:
+    """Returns a config without what first weights and masks are drawn from, and with new names.
+
+    Args:
+        config: the config, or a part of it.
+        names: name to the one that is written for it, by order of appearance; filled here.
+    """
     if isinstance(config, dict):
         return {
-            key: _without_seeds(value)
+            key: _renamed(value, names) if key == "name" else _essence(value, names)
             for key, value in config.items()
             if key != "seed" and not key.endswith("_initializer")
         }
-    return list(map(_without_seeds, config)) if isinstance(config, list | tuple) else config
+    if not isinstance(config, list | tuple):
+        return config
+    if list(map(type, config)) == [str, int, int]:  # a layer's output, in Keras' way
+        return [_renamed(config[0], names), *config[1:]]
+    return [_essence(part, names) for part in config]
+
+
+def _renamed(name: Any, names: dict[str, str]) -> Any:
+    """Returns what stands for a name."""
+    return names.setdefault(name, f"#{len(names)}") if isinstance(name, str) else name

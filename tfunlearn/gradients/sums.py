@@ -37,16 +37,17 @@ def gradient_sum(
 ) -> tuple[list[np.ndarray], int]:
     """Sums a model's gradients, their squares or their absolute values over some data.
 
-    The model runs in inference mode and is not changed. One loop over several steps is
-    compiled, and kept for later calls with a model of the same architecture where that consists of
-    Keras' own layers; a last batch with fewer examples is filled up with examples that do not
-    count.
+    The model runs in inference mode and is not changed. One loop over several steps is compiled. It
+    is kept for later calls with a model of the same architecture, where that consists of Keras' own
+    layers and the loss is Keras' or tfunlearn's. A last batch with fewer examples is filled up with
+    examples that do not count.
 
     Args:
         model: a built model; frozen weights have no gradient here.
         batches: ``(x, y)`` batches of arrays: a ``tf.data.Dataset``, a ``keras.utils.PyDataset``
             such as ``data.batches`` gives, or any iterable. Read once.
-        loss: function of labels and outputs that returns the loss of each example, ``(batch,)``.
+        loss: function of labels and outputs that returns the loss of each example, ``(batch,)``,
+            by operations of Keras or the backend: there is no ``if`` on a tensor in a graph.
         of: what is summed: the gradients, their squares, or their absolute values.
         per: ``"batch"`` for the gradient of each batch's mean loss, so that squares depend on the
             batch size; ``"example"`` for the gradient of each example, so that they do not.

@@ -6,7 +6,6 @@ at the output hands them over: forwards it is the identity, backwards it gives t
 tensor that stands for the weight, what is wanted of the per-example gradients.
 """
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,11 +14,10 @@ import keras
 from keras import layers, ops
 
 from tfunlearn.gradients.autodiff import gradient
+from tfunlearn.gradients.ends import CONVOLUTIONS, DEPTHWISE, Plan, rows
 from tfunlearn.models import iter_layers
 
-_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-_KINDS = (layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE, layers.BatchNormalization)
+_KINDS = (layers.Dense, *CONVOLUTIONS, *DEPTHWISE, layers.BatchNormalization)
 
 
 def covers(model: keras.Model) -> bool:
@@ -116,101 +114,37 @@ class _Taps:
         return call
 
     def _tap(self, layer: layers.Layer, x: Any, outputs: Any) -> Any:
-        """Returns the outputs, tapped for the layer's trainable weights."""
+        """Returns the outputs, tapped for the layer's trainable weights.
+
+        TensorFlow keeps the function of a custom gradient for good: it is to hold no layer.
+        """
         own = {name: w for name, w in _named(layer).items() if id(w) in self._carriers}
         for weight in own.values():
             self._uses[id(weight)] += 1
         if isinstance(layer, layers.BatchNormalization):
             x = (x - layer.moving_mean) / ops.sqrt(layer.moving_variance + layer.epsilon)
 
+        plan, power, names = Plan.of(layer), self._power, tuple(own)
+
         @ops.custom_gradient
         def identity(outputs: Any, x: Any, *carriers: Any) -> Any:
             def grad(*upstreams: Any, upstream: Any = None) -> tuple:
                 upstream = upstreams[0] if upstream is None else upstream
-                received = [self._received(layer, name, x, upstream) for name in own]
+                received = [_received(plan, name, power, x, upstream) for name in names]
                 return upstream, ops.zeros_like(x), *received
 
             return outputs, grad
 
         return identity(outputs, x, *[self._carriers[id(weight)] for weight in own.values()])
 
-    def _received(self, layer: layers.Layer, name: str, x: Any, upstream: Any) -> Any:
-        """Returns what a carrier is given: a sum of powers, or every example's gradient."""
-        x, upstream = ops.cast(x, "float32"), ops.cast(upstream, "float32")
-        if self._power and name == "kernel" and len(x.shape) == 2:  # the power of a product
-            return ops.matmul(ops.transpose(self._power(x)), self._power(upstream))
-        rows = _rows(layer, name, x, upstream)
-        return ops.sum(self._power(rows), axis=0) if self._power else rows
 
-
-def _rows(layer: layers.Layer, name: str, x: Any, upstream: Any) -> Any:
-    """Returns the gradient of each example with respect to one weight, from a layer's two ends.
-
-    Args:
-        layer: the layer.
-        name: which of its weights.
-        x: its inputs; of batch normalisation, the normalised ones.
-        upstream: the gradient at its outputs, before the activation.
-    """
-    size, channels = upstream.shape[0], upstream.shape[-1]
-    flat = ops.reshape(upstream, (size, -1, channels))
-    if name in ("bias", "beta"):
-        return ops.sum(flat, axis=1)
-    if name == "gamma":
-        return ops.sum(ops.reshape(x, flat.shape) * flat, axis=1)
-    if isinstance(layer, layers.Dense):
-        return ops.einsum("bti,bto->bio", ops.reshape(x, (size, -1, x.shape[-1])), flat)
-    windows = _windows(layer, x, upstream.shape[1:-1])
-    if isinstance(layer, _DEPTHWISE):
-        parts = ops.reshape(flat, (size, -1, x.shape[-1], channels // x.shape[-1]))
-        rows = [ops.sum(window[..., None] * parts, axis=1) for window in windows]
-    elif layer.groups > 1:
-        parts = ops.reshape(flat, (size, flat.shape[1], layer.groups, -1))
-        rows = [_grouped(window, parts) for window in windows]
-    else:
-        rows = [ops.matmul(ops.transpose(window, (0, 2, 1)), flat) for window in windows]
-    return ops.reshape(ops.stack(rows, axis=1), (size, *layer.kernel.shape))
-
-
-def _grouped(window: Any, parts: Any) -> Any:
-    """Returns ``(batch, channels of a group, filters)``: each group's inputs with its gradients."""
-    inputs = ops.reshape(window, (*parts.shape[:3], -1))
-    rows = ops.einsum("bpgi,bpgo->bigo", inputs, parts)
-    return ops.reshape(rows, (*rows.shape[:2], -1))
-
-
-def _windows(layer: layers.Layer, x: Any, positions: tuple[int, ...]) -> Iterator[Any]:
-    """Yields, for each place in a convolution's kernel, the inputs it meets at every position.
-
-    The inputs are cut into blocks as long as the stride, so that no slice has a stride: those are
-    slow on TensorFlow.
-
-    Args:
-        layer: the convolution.
-        x: its inputs.
-        positions: the size of its outputs.
-
-    Yields:
-        Tensors ``(batch, positions, channels)``.
-    """
-    blocks = [x.shape[0]]
-    for axis, (m, k, s, d) in enumerate(
-        zip(positions, layer.kernel_size, layer.strides, layer.dilation_rate, strict=True), 1
-    ):
-        size, reach = x.shape[axis], (k - 1) * d
-        missing = max((m - 1) * s + reach + 1 - size, 0) if layer.padding == "same" else 0
-        length = (m + reach // s) * s
-        ends = (missing // 2, max(length - size - missing // 2, 0))
-        x = ops.pad(x, [ends if place == axis else (0, 0) for place in range(len(x.shape))])
-        x = x[(*[slice(None)] * axis, slice(0, length))]
-        blocks += [length // s, s]
-    x = ops.reshape(x, (*blocks, x.shape[-1]))
-    for place in itertools.product(*map(range, layer.kernel_size)):
-        cut = [slice(None)]
-        for o, m, s, d in zip(place, positions, layer.strides, layer.dilation_rate, strict=True):
-            cut += [slice(o * d // s, o * d // s + m), o * d % s]
-        window = x[tuple(cut)]
-        yield ops.reshape(window, (window.shape[0], -1, window.shape[-1]))
+def _received(plan: Plan, name: str, power: Callable | None, x: Any, upstream: Any) -> Any:
+    """Returns what a carrier is given: a sum of powers, or every example's gradient."""
+    x, upstream = ops.cast(x, "float32"), ops.cast(upstream, "float32")
+    if power and name == "kernel" and len(x.shape) == 2:  # the power of a product
+        return ops.matmul(ops.transpose(power(x)), power(upstream))
+    found = rows(plan, name, x, upstream)
+    return ops.sum(power(found), axis=0) if power else found
 
 
 def _plain(layer: layers.Layer) -> bool:

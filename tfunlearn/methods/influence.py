@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from tfunlearn import gradients, models, training
-from tfunlearn.data import ForgetSplit, batches
+from tfunlearn.data import ForgetSplit
 from tfunlearn.data.streams import batches_to_read
 from tfunlearn.methods.checks import check, check_count, check_not_negative, check_positive
 from tfunlearn.methods.importance import cross_entropy
@@ -174,7 +174,7 @@ def _sample(
     """Yields batches of retain examples that lie evenly spread over the retain set."""
     places = np.linspace(0, split.size("retain") - 1, count).round().astype("int64")
     start = 0
-    for batch in training.iterate(batches(split, "retain", batch_size=batch_size)):
+    for batch in training.iterate(batches_to_read(split, "retain", batch_size)):
         x, y = (ops.convert_to_numpy(part) for part in batch)
         rows = places[(places >= start) & (places < start + len(x))] - start
         start += len(x)
