@@ -156,7 +156,7 @@ def write(name, args, content):
 
     settings = {key: value for key, value in vars(args).items() if key not in _LOCAL}
     command = ["python", f"benchmarks/run_{name}.py", *options(args)]
-    machine = {"cores": cores(), "load_average": list(os.getloadavg())}
+    machine = {"cores": cores(), "vectors": vectors(), "load_average": list(os.getloadavg())}
     found = {"benchmark": name, "command": shlex.join(command), "environment": environment()}
     if importlib.util.find_spec("torch") is not None:
         found["environment"]["torch"] = importlib.metadata.version("torch")
@@ -182,3 +182,10 @@ def product_rate(size):
 def cores():
     """Returns how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def vectors(path="/proc/cpuinfo"):
+    """Returns the widest vector instructions, on which TensorFlow's choice of kernels depends."""
+    file = pathlib.Path(path)
+    words = set(file.read_text().split()) if file.is_file() else ()
+    return next((name for name in ("avx512f", "avx2", "avx") if name in words), None)

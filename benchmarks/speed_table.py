@@ -45,7 +45,8 @@ def machine_text(result):
     found, device = result["environment"], result.get("device")
     rounds = result["settings"]["rounds"]
     if device is None:
-        place = f"{result['machine']['cores']} cores ({found['processor']})"
+        kind = ", ".join(filter(None, (found["processor"], result["machine"].get("vectors"))))
+        place = f"{result['machine']['cores']} cores ({kind})"
     else:
         place, found = device_text(device), {**found, "jax": device["jax"]}
     versions = [f"{label} {found[key]}" for key, label in LIBRARIES.items() if key in found]

@@ -284,7 +284,7 @@ def results_of(*values):
 def test_table_of_what_is_there_and_what_is_not(load):
     common = {
         "settings": {"rounds": 3, "examples": 2000},
-        "machine": {"cores": 2},
+        "machine": {"cores": 2, "vectors": "avx2"},
         "environment": {"processor": "P", "keras": "3", "tensorflow": "2", "torch": "1"},
     }
     contestants = {
@@ -320,7 +320,7 @@ def test_table_of_what_is_there_and_what_is_not(load):
     assert "| 0.0123 s | 1.50 s | **0.0100** (0.0100 to 0.0100) |" in lines[3]
     assert lines[4].startswith("| exact diagonal Fisher of 2,000 examples, MNIST network | ")
     assert lines[9] == "| making a split | examples | 0.500 s at 10 | 50.0 s at 1,000 | 1.00 |"
-    assert lines[11].startswith("- training: 3 rounds on 2 cores (P), Keras 3, TensorFlow 2, ")
+    assert lines[11].startswith("- training: 3 rounds on 2 cores (P, avx2), Keras 3, TensorFlow 2, ")
     assert "tfunlearn 9.00 s and 0.900" in lines[11]
     assert [line[:8] for line in lines[12:15]] == ["- fisher", "- growth", ""]
     assert lines[15].startswith("Not run yet: `python benchmarks/run_methods.py`, ")
@@ -362,6 +362,17 @@ def test_a_bank_beside_plain_trainings(load, tmp_path):
     ]
     assert rows[0][0] == "a retrained model of 1, 1 epochs, in this process"
     assert rows[0][2].endswith(" s")
+
+
+def test_vector_instructions_are_those_of_the_processor(load, tmp_path):
+    found = load("rounds").vectors
+    flags = tmp_path / "cpuinfo"
+    flags.write_text("flags : fpu avx f16c avx2\n")
+    assert found(flags) == "avx2"
+    flags.write_text("flags : fpu avx avx2 avx512f\n")
+    assert found(flags) == "avx512f"
+    flags.write_text("flags : fpu\n")
+    assert found(flags) is found(tmp_path / "missing") is None
 
 
 def test_every_command_starts(load):
