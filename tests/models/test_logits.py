@@ -76,7 +76,7 @@ def test_softmax_of_the_logits_is_the_output(build, head):
 def test_saturated_probabilities_become_useful_logits():
     model = sequential(L.Dense(3, activation="softmax"))
     model.set_weights([weight * 60 for weight in model.get_weights()])
-    assert model(BATCH).numpy().max() == 1.0
+    assert model(BATCH).numpy().max() > 1 - 1e-6  # exactly 1 on some processors
     logits = logits_model(model)(BATCH).numpy()
     assert len(np.unique(logits.max(-1))) == len(BATCH)
 
