@@ -1,4 +1,4 @@
-"""A stream as blocks of rows, which are picked, repeated and shuffled without a step for each row.
+"""A stream as blocks of rows, which are repeated and shuffled without a step for each row.
 
 A block is ``(images, labels)`` of some examples that follow each other, ``(rows, ...)`` and
 ``(rows,)``. How many rows it has is of no account: `rebatched` makes batches of one size.

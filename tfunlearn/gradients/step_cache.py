@@ -16,7 +16,6 @@ import keras
 
 from tfunlearn.models import iter_layers
 
-_MODELS = ("keras.src.models.functional", "keras.src.models.sequential")
 _OWN = ("keras", "tfunlearn")  # packages whose functions compute the same at each call
 _KEPT = 8  # steps; the one that was not used for longest goes first
 _SHAPES = 16  # shapes of arguments, each of which has a graph, before a step is made anew
@@ -124,11 +123,12 @@ def _description(model: keras.Model) -> str | None:
 
 def _described(layer: Any) -> bool:
     """Tells whether a layer's or model's config and weights are all there is to it."""
-    kind = type(layer)
-    if kind.__module__ in _MODELS or kind is keras.layers.Rescaling:
+    parts = type(layer).__module__.split(".")
+    if parts[0] != "keras":
+        return False
+    if isinstance(layer, keras.Model | keras.layers.Rescaling):
         return True
-    parts = kind.__module__.split(".")
-    inside = parts[:3] == ["keras", "src", "layers"] and "preprocessing" not in parts
+    inside = "layers" in parts and "preprocessing" not in parts  # no wrappers of other libraries
     functions = [getattr(layer, name, None) for name in ("activation", "recurrent_activation")]
     return (
         inside
