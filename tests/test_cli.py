@@ -275,3 +275,12 @@ def test_methods_lists_every_option(capsys):
 def test_methods_refuses_an_unknown_name(capsys):
     assert cli.main(["methods", "erase"]) == 2
     assert "method: expected one of retrain" in error_line(capsys)
+
+
+def test_a_reader_that_ends_is_no_error():
+    code = "import sys; from tfunlearn import cli; sys.exit(cli.main(['methods']))"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        run.stdout.close()
+        said = run.stderr.read()
+    assert (run.returncode, said) == (141, b"")

@@ -1,7 +1,9 @@
 """The command ``tfunlearn``: parses arguments, calls an experiment, reports errors in one line."""
 
 import argparse
+import os
 import pathlib
+import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -12,7 +14,7 @@ from tfunlearn.commands.arguments import folder, natural, positive, share
 from tfunlearn.experiments import startup
 from tfunlearn.experiments.folder import writable_folder
 
-OK, FAILED, BAD_ARGUMENTS, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, BAD_ARGUMENTS, INTERRUPTED, NOBODY_READS = 0, 1, 2, 130, 141
 _LONGEST_MESSAGE = 600
 JIT_COMPILE = {"auto": "auto", "on": True, "off": False}
 
@@ -38,15 +40,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         startup.start(quiet=not (args.verbose or args.debug))
         args.call(args)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return _say_error("interrupted; stages finished before are kept", INTERRUPTED)
     except argparse.ArgumentTypeError as error:
         return _say_error(error, BAD_ARGUMENTS)
     except Exception as error:  # whatever it is, the user gets one line
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return NOBODY_READS
         if args.debug:
             raise
         return _say_error(error, FAILED)
     return OK
+
+
+def _nobody_reads() -> bool:
+    """Tells whether what reads the output has ended, as `head` does, and writes no more to it."""
+    number, poll = sys.stdout.fileno(), select.poll()
+    poll.register(number, 0)
+    gone = any(event & select.POLLERR for _, event in poll.poll(0))
+    if gone:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), number)
+    return gone
 
 
 def _say_error(error: object, status: int) -> int:
