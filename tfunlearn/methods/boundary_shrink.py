@@ -51,8 +51,8 @@ def boundary_shrink(
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
         optimizer: optimizer; by default a fresh one like the model's own.
-        learning_rate: learning rate of an optimizer like the model's own; by default a tenth of
-            its own.
+        learning_rate: learning rate of an optimizer like the model's own; by default a
+            twentieth of its own.
         epsilon: length of the step in each input value, in units of the inputs, above 0.
         bounds: smallest and largest input value; by default those of the forget set.
         exclude_true: take the likeliest class but the true one; if False, whatever class the
@@ -85,7 +85,7 @@ def boundary_shrink(
     check_positive(epsilon=epsilon)
     check_level(stop_accuracy)
     optimizer = training.optimizer_like(
-        model, optimizer=optimizer, learning_rate=learning_rate, scale=0.1
+        model, optimizer=optimizer, learning_rate=learning_rate, scale=0.05
     )
     student = models.logits_model(model, seed=seed)
     train_last(student, k)

@@ -100,11 +100,11 @@ def fisher_diagonal(
         batch_size: examples a batch.
         jit_compile: as in ``gradients.gradient_sum``.
     """
-    twin = models.logits_model(model)
+    net = models.logits_reader(model)
     classes = models.num_classes(model)
     stream = batches_to_read(split, "retain", batch_size)
     sums, terms = gradients.gradient_sum(
-        twin,
+        net,
         _every_label(stream, classes),
         _weighted_by_root,
         of="square",

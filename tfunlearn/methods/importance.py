@@ -50,10 +50,10 @@ def importances(
     """
     if against not in ("retain", "full"):
         raise ValueError(f"against: expected 'retain' or 'full'. Received: {against!r}.")
-    twin = models.logits_model(model)
+    net = models.logits_reader(model)
     streams = [batches_to_read(split, role, batch_size) for role in ("forget", "retain")]
     (forget, n), (retain, m) = gradients.gradient_sums(
-        twin, streams, loss, of=of, per=per, jit_compile=jit_compile
+        net, streams, loss, of=of, per=per, jit_compile=jit_compile
     )
     ours = [part / n for part in forget]
     others = [part / m for part in retain]

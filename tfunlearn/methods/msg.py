@@ -135,12 +135,12 @@ def _pull(
     model: keras.Model, split: ForgetSplit, seed: int, batch_size: int, jit_compile: bool | str
 ) -> list[np.ndarray]:
     """Returns the gradient on retain examples less that on the forget set, for each weight."""
-    probe, count = models.logits_model(model), min(split.size("forget"), split.size("retain"))
+    net, count = models.logits_reader(model), min(split.size("forget"), split.size("retain"))
     chosen = np.random.default_rng(seed).permutation(split.size("retain"))[:count]
     some = split.subset("retain", np.sort(chosen))
     streams = [batches_to_read(some, role, batch_size) for role in ("retain", "forget")]
     (keep, _), (go, _) = gradients.gradient_sums(
-        probe, streams, losses.cross_entropy, jit_compile=jit_compile
+        net, streams, losses.cross_entropy, jit_compile=jit_compile
     )
     return [a - b for a, b in zip(keep, go, strict=True)]
 

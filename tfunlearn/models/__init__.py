@@ -3,7 +3,7 @@
 from tfunlearn.models.copying import copy, reinitialized
 from tfunlearn.models.distance import LayerDistance, layer_distances, weight_distance
 from tfunlearn.models.fingerprint import fingerprint
-from tfunlearn.models.logits import gives_logits, logits_model, num_classes
+from tfunlearn.models.logits import gives_logits, logits_model, logits_reader, num_classes
 from tfunlearn.models.walk import iter_layers
 from tfunlearn.models.zoo import mnist_dense, resnet50_classifier, small_cnn
 
@@ -15,6 +15,7 @@ __all__ = [
     "iter_layers",
     "layer_distances",
     "logits_model",
+    "logits_reader",
     "mnist_dense",
     "num_classes",
     "reinitialized",

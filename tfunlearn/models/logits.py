@@ -48,6 +48,30 @@ def logits_model(model: keras.Model, *, seed: int | None = None) -> keras.Model:
     return _checked(twin, model)
 
 
+def logits_reader(model: keras.Model) -> keras.Model:
+    """Returns a model that gives a classifier's logits, to be read and not changed.
+
+    That is the model itself where it gives logits, and otherwise ``logits_model``'s copy, which
+    takes time to make.
+
+    Args:
+        model: as in ``logits_model``.
+
+    Raises:
+        ValueError: as ``logits_model``.
+
+    Example:
+        >>> from tfunlearn import models
+        >>> net = models.small_cnn()
+        >>> models.logits_reader(net) is net
+        True
+    """
+    require_built(model)
+    if _activation(_last_layer(model)[1]) is keras.activations.softmax:
+        return logits_model(model)
+    return _checked(model, model)
+
+
 def gives_logits(model: keras.Model) -> bool:
     """Tells whether a classifier's outputs are logits rather than probabilities.
 
@@ -121,7 +145,8 @@ def _called_shape(model: keras.Model) -> Any:
 def _checked(twin: keras.Model, model: keras.Model) -> keras.Model:
     """Returns the twin if softmax of its output is the model's, or its output is not softmax's."""
     batch = example_batch(model)
-    scores, given = (keras.tree.flatten(net(batch, training=False))[0] for net in (twin, model))
+    scores = keras.tree.flatten(twin(batch, training=False))[0]
+    given = scores if twin is model else keras.tree.flatten(model(batch, training=False))[0]
     scores, given, softmax = (
         keras.ops.convert_to_numpy(part).astype("float64")
         for part in (scores, given, keras.ops.softmax(scores))
