@@ -370,6 +370,47 @@ def test_pairs_anchored_on_forget_reach_all_of_a_long_stream(monkeypatch):
     assert len(set().union(*seen)) > 25
 
 
+def counted(count, forget, read):
+    """A split of a stream that notes how many rows of training data were read."""
+    x, y = examples(count)
+
+    def note(image, label):
+        read[0] += 1
+        return image, label
+
+    def look(image, label):
+        image, label = tf.numpy_function(note, (image, label), (tf.float32, tf.int64))
+        return tf.ensure_shape(image, (3,)), tf.ensure_shape(label, ())
+
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).map(look)
+    test = tf.data.Dataset.from_tensor_slices(examples(7, start=900))
+    return data.from_dataset(dataset, forget=forget, test=test)
+
+
+def test_pairs_read_a_stream_once_for_a_forget_set_that_comes_round_many_times():
+    read = [0]
+    split = counted(600, [3, 590], read)
+    dataset, read[0] = pairs(split, batch_size=16, seed=1), 0
+    first = listed_pairs(dataset)
+    assert read[0] <= 2 * 600 + 64  # retain and forget, once each; not 299 times
+    read[0] = 0
+    second = listed_pairs(dataset)
+    assert read[0] <= 600 + 64  # retain alone
+    for rows in (first, second):
+        assert np.bincount(part(rows, "forget"))[[3, 590]].tolist() == [299, 299]
+
+
+def test_a_forget_set_too_large_to_hold_is_read_anew(monkeypatch):
+    read, seen, size = [0], [], 10 * 3 * 4
+    split = counted(60, range(10), read)
+    for room, least, most in ((size, 2, 3), (size - 1, 6, 9)):  # passes, with some read ahead
+        monkeypatch.setattr(stream_source, "_HELD", room)
+        dataset, read[0] = pairs(split, batch_size=16, seed=1), 0
+        seen.append(listed_pairs(dataset))
+        assert least * 60 <= read[0] <= most * 60
+    assert seen[0] == seen[1]
+
+
 def test_pairs_read_both_roles_and_no_other():
     x, y = examples(10)
     test = (np.full((4, 3), np.nan, "float32"), np.arange(4))

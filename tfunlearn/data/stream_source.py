@@ -1,5 +1,6 @@
 """Examples of a ``tf.data.Dataset``, read again at each pass and never held together."""
 
+import math
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 WINDOW = 1024  # examples that a stream holds back to shuffle among
+_HELD = 2**27  # bytes of examples that come round several times in a pass and are held
 _MARKED, _LOOKED = 64, 16  # examples and batches by which a shuffle is found out
 
 
@@ -92,14 +94,28 @@ class StreamSource:
         needed: int | None = None,
         lane: int = 0,
     ) -> "tf.data.Dataset":
-        """Returns batches of the examples at some ids, shuffled within windows under the seed."""
+        """Returns batches of the examples at some ids, shuffled within windows under the seed.
+
+        Those that come round several times in a pass are held, up to 128 MiB of them, as the whole
+        stream would be read for each round. More are read anew.
+        """
         rows = self._picked(ids)
         if needed is not None:
+            if needed > len(ids) and self._bytes(len(ids)) <= _HELD:
+                rows = blocks.held(rows, min(WINDOW, len(ids)))
             rows = blocks.repeated(rows, len(ids), needed, WINDOW)
         if shuffle:
             rows = blocks.shuffled(rows, min(WINDOW, len(ids)), seed, lane)
         total = len(ids) if needed is None else needed
         return finish(blocks.rebatched(rows, batch_size, needed), total, batch_size)
+
+    def _bytes(self, count: int) -> float:
+        """Returns the size of some images, infinite where they have no one shape."""
+        import tensorflow as tf
+
+        if None in self.shape:
+            return math.inf
+        return count * math.prod(self.shape) * tf.as_dtype(self.dtype).size
 
     def _picked(self, ids: np.ndarray) -> "tf.data.Dataset":
         """Returns the rows at some ids, in their order, and fails where the labels are not those.
