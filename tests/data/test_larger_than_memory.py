@@ -1,8 +1,9 @@
-"""Splitting, unlearning and auditing a stream takes no more memory for ten times the data."""
+"""A stream of more data than its process may hold: split, unlearned, audited in flat memory."""
 
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -10,14 +11,18 @@ import keras
 import numpy as np
 import pytest
 
-SIDE, SMALL, LARGE = 96, 540, 5_400  # 15 MB and 149 MB of 8-bit images
+resource = pytest.importorskip("resource", reason="sets limits of processes")
+
+SIDE, IMAGES = 96, 540  # of a file: 15 MB of 8-bit images
 BYTES = SIDE * SIDE * 3
+SOME, MANY = 10, 64  # files
+LIMIT = 900 * 2**20  # bytes of data that the process may have; the many files are more
 # of the bytes that the large stream has more than the small one; what is left are batches that
-# tf.data reads ahead in a longer run: thirty times the data takes no more than ten times
+# tf.data reads ahead in a longer run
 ALLOWED = 0.2
 
 JOB = """
-import json, pathlib, sys
+import json, pathlib, resource, sys
 
 import keras
 import numpy as np
@@ -28,6 +33,8 @@ from tfunlearn.data import stream_source
 
 stream_source.WINDOW = 128  # shuffled together, so that both runs fill several windows
 folder, count, side, held = pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:4]), sys.argv[4]
+if int(sys.argv[5]):
+    resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[5]),) * 2)
 
 
 def peak():
@@ -81,33 +88,41 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Ten files of training images, and one of test images, as TFRecords: a label, then pixels."""
+    """Many files of training images, and one of test images: TFRecords of a label and pixels."""
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("records")
     numbers = np.random.default_rng(0)
-    for name, count in [("test", 60), *((f"train{k}", SMALL) for k in range(LARGE // SMALL))]:
+    for name, count in [("test", 60), *((f"train{k:02}", IMAGES) for k in range(MANY))]:
         labels = numbers.integers(0, 10, count, "uint8")
         images = numbers.integers(0, 256, (count, BYTES), "uint8")
         with tf.io.TFRecordWriter(str(folder / f"{name}.tfrecord")) as writer:
             for label, image in zip(labels, images, strict=True):
                 writer.write(label.tobytes() + image.tobytes())
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
-def peaks(folder, files, held="streamed"):
-    """Returns the peak of resident memory after each stage, in bytes."""
-    done = subprocess.run(
-        [sys.executable, "-c", JOB, str(folder), str(files), str(SIDE), held],
+def run(folder, files, held, limit):
+    """Runs the job on some of the files, in a process that may have so many bytes of data, or 0."""
+    small_stacks = (2 * 2**20,) * 2  # those of threads count as data
+    return subprocess.run(
+        [sys.executable, "-c", JOB, str(folder), *map(str, (files, SIDE, held, limit))],
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
         env={**os.environ, "MALLOC_ARENA_MAX": "2"},  # else threads that come and go blur it
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, small_stacks),
     )
+
+
+def peaks(folder, files, held="streamed", limit=0):
+    """Returns the peak of resident memory after each stage, in bytes."""
+    done = run(folder, files, held, limit)
     assert done.returncode == 0, done.stderr[-2000:]
     retained, rows, found = json.loads(done.stdout.splitlines()[-1])
-    assert (retained, rows) == (files * SMALL - 60, 4)
+    assert (retained, rows) == (files * IMAGES - 60, 4)
     return found
 
 
@@ -116,18 +131,27 @@ def small(folder):
     return peaks(folder, 1)
 
 
-def grown(large, small):
+def grown(large, small, files):
     """Returns by how much more memory each stage took, as a share of the further images."""
-    return {stage: (large[stage] - small[stage]) / ((LARGE - SMALL) * BYTES) for stage in small}
+    return {
+        stage: (large[stage] - small[stage]) / ((files - 1) * IMAGES * BYTES) for stage in small
+    }
 
 
-def test_memory_does_not_grow_with_the_data(folder, small):
-    shares = grown(peaks(folder, LARGE // SMALL), small)
+def test_memory_does_not_grow_with_data_of_more_than_the_limit(folder, small):
+    assert sum(file.stat().st_size for file in folder.glob("train*")) > LIMIT
+    shares = grown(peaks(folder, MANY, limit=LIMIT), small, MANY)
     assert max(shares.values()) < ALLOWED, shares
 
 
 def test_images_that_are_kept_would_be_seen(folder, small):
     """The measure itself: a run that holds all images at once has their memory on top."""
-    shares = grown(peaks(folder, LARGE // SMALL, "held"), small)
+    shares = grown(peaks(folder, SOME, "held"), small, SOME)
     assert shares["start"] < ALLOWED
     assert min(shares[stage] for stage in ("split", "finetune", "audit")) > 0.7, shares
+
+
+def test_images_that_are_kept_would_break_the_limit(folder):
+    done = run(folder, MANY, "held", LIMIT)
+    assert done.returncode != 0
+    assert any(word in done.stderr for word in ("MemoryError", "bad_alloc")), done.stderr[-2000:]
