@@ -4,10 +4,10 @@ Writes results/fisher.json. The loop is what the definition says: for each examp
 and the squares added up; once in a compiled step, and once as public Keras code has it, where
 nothing is compiled (stijani/elastic-weight-consolidation-tf2, seculayer/AutoAPE-EWC). That one is
 timed on fewer examples, and its time multiplied. tfunlearn's is `gradients.gradient_sum`, which the
-dampening methods use. All make their step anew in each round. The difference is taken to another
-sum of the same squares, added in float64 and not timed: of each weight as a whole, and of the one
-entry where it is largest, which is one of the smallest (in another order of float32 additions a
-ReLU near 0 can be on instead of off).
+dampening methods use. All make their step anew in each round. The difference is taken to the same
+network in float64, by a loop that is not timed: of each weight as a whole, and of the one entry
+where it is largest, which is one of the smallest (float32 rounds a ReLU near 0 on instead of off).
+tfunlearn's sums in float64 are compared with that too.
 
     python benchmarks/run_fisher.py
 """
@@ -51,7 +51,9 @@ def compared(args, kind):
             sums[name] = function(model, x[:count], y[:count])
             seconds[name].append((time.perf_counter() - start) * len(y) / count)
         print(kind, number, {name: round(own[-1], 3) for name, own in seconds.items()}, flush=True)
-    exact = in_float64(model, x, y)
+    twin = network(args, kind, "float64")[0]
+    twin.set_weights(model.get_weights())
+    exact, wide = in_float64(twin, x, y), tfunlearn(twin, x, y)
     times = {name: [{"seconds": one} for one in own] for name, own in seconds.items()}
     ours = times.pop("tfunlearn")
     del sums["eager loop"]  # of fewer examples
@@ -61,22 +63,30 @@ def compared(args, kind):
         "ratio": {name: rounds.ratio(own, ours, "seconds") for name, own in times.items()},
         "relative_difference": {name: distance(own, exact) for name, own in sums.items()},
         "largest_relative_difference": {name: difference(own, exact) for name, own in sums.items()},
+        "relative_difference_in_float64": distance(wide, exact),
     }
 
 
-def network(args, kind):
-    """Returns an untrained network and the first examples of its data set."""
+def network(args, kind, dtype="float32"):
+    """Returns an untrained network of a type and the first examples of its data set."""
+    import keras
+
     from tfunlearn import models
     from tfunlearn.data import Normalizer, datasets
 
     name = getattr(args, kind)
     (x, y), _ = datasets.load(name, args.data_dir)
     x, y = Normalizer.named(name)(x[: args.examples]), y[: args.examples]
-    if kind == "dense":
-        x = x.reshape(len(x), -1)
-        return models.mnist_dense(x.shape[1], seed=0), x, y
-    x = x if x.ndim == 4 else x[..., None]
-    return models.small_cnn(x.shape[1:], seed=0, **CNN), x, y
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        if kind == "dense":
+            x = x.reshape(len(x), -1)
+            return models.mnist_dense(x.shape[1], seed=0), x, y
+        x = x if x.ndim == 4 else x[..., None]
+        return models.small_cnn(x.shape[1:], seed=0, **CNN), x, y
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def tape_step(model):
@@ -142,14 +152,14 @@ def tfunlearn(model, x, y):
 
 
 def in_float64(model, x, y):
-    """Returns the sums of squares of the same single gradients, added in float64."""
+    """Returns the sums of squares of single gradients of a network in float64."""
     import numpy as np
 
     step = tape_step(model)
     sums = [np.zeros(weight.shape) for weight in model.trainable_variables]
     for place in range(len(y)):
         for total, part in zip(sums, step(x[place : place + 1], y[place : place + 1]), strict=True):
-            total += np.square(part.numpy().astype("float64"))
+            total += np.square(part.numpy())
     return sums
 
 

@@ -78,6 +78,18 @@ def training_text(result):
     )
 
 
+def fisher_text(result):
+    """Returns how far the sums are from those of the same network in float64."""
+    said = []
+    for kind, found in result["networks"].items():
+        off = found["relative_difference"]
+        said.append(
+            f"{NETWORKS[kind]}: compiled loop {off['loop']:.1e}, tfunlearn {off['tfunlearn']:.1e}, "
+            f"tfunlearn in float64 {found['relative_difference_in_float64']:.1e}"
+        )
+    return f"Off from the same sums by a loop in float64, as a share: {'; '.join(said)}."
+
+
 def growth_text(result):
     """Returns what a forget set of half of all examples costs beside one of one."""
     found = result["one_against_half"]
@@ -104,6 +116,7 @@ def gpu_text(result):
 
 TEXTS = {
     "training": training_text,
+    "fisher": fisher_text,
     "growth": growth_text,
     "gpu_resnet": gpu_text,
     "gpu_bank": gpu_text,

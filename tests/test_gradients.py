@@ -156,6 +156,39 @@ def test_equals_one_example_after_the_other(name):
     assert attributes == [set(vars(layer)) for layer in models.iter_layers(net)]
 
 
+@pytest.mark.filterwarnings("ignore:Using a while_loop")
+@pytest.mark.parametrize("name", [name for name in NETS if name != "layer norm"])  # is float32
+def test_in_float64_the_sums_are_those_of_a_tape_to_the_last_digits(name):
+    import tensorflow as tf
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        net = NETS[name][0]()
+    finally:
+        keras.config.set_dtype_policy(policy)
+    numbers = np.random.default_rng(0)
+    for weight in net.weights:
+        weight.assign(weight + 0.3 * numbers.random(weight.shape) - 0.1)
+    x = numbers.normal(size=(11, *net.input_shape[1:])).astype("float32")  # as Keras' inputs are
+    y = np.arange(11) % 3
+    expected = {of: [np.zeros(w.shape) for w in net.trainable_variables] for of in POWERS}
+    for place in range(11):
+        with tf.GradientTape() as tape:
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                y[place : place + 1], net(x[place : place + 1], training=False)
+            )
+        for number, part in enumerate(tape.gradient(loss, net.trainable_variables)):
+            for of, power in POWERS.items():
+                expected[of][number] += power(part.numpy())
+    for of, want in expected.items():
+        sums, _ = gradients.gradient_sum(
+            net, [(x[:8], y[:8]), (x[8:], y[8:])], entropy, of=of, per="example"
+        )
+        for got, part in zip(sums, want, strict=True):
+            np.testing.assert_allclose(got, part, rtol=1e-10, atol=1e-13 * np.abs(part).max())
+
+
 def test_rows_are_the_gradients_of_single_examples(linear, split):
     x, y = split.retain
     expected = np.concatenate([part.reshape(20, -1) for part in _by_hand(linear, x, y)], axis=1)

@@ -166,6 +166,7 @@ def test_fisher_sums_agree(load, tmp_path):
     for found in result["networks"].values():
         assert max(found["largest_relative_difference"].values()) < 2e-3
         assert max(found["relative_difference"].values()) < 1e-5
+        assert 0 < found["relative_difference_in_float64"] < 1e-10
         own = found["seconds"].pop("tfunlearn")["median"]
         assert list(found["seconds"]) == ["eager loop", "loop"]
         for name, seconds in found["seconds"].items():
@@ -298,7 +299,9 @@ def test_table_of_what_is_there_and_what_is_not(load):
     seconds = {name: results_of(30.0) for name in ("eager loop", "loop")}
     ratios = dict(seconds)
     seconds["tfunlearn"] = results_of(1.0)
-    networks = {"dense": {"seconds": seconds, "ratio": ratios}}
+    off = {"relative_difference": {"loop": 2e-5, "tfunlearn": 1e-6}}
+    off["relative_difference_in_float64"] = 3e-14
+    networks = {"dense": {"seconds": seconds, "ratio": ratios, **off}}
     growth = {
         "cost": "making a split",
         "against": "examples",
@@ -323,6 +326,7 @@ def test_table_of_what_is_there_and_what_is_not(load):
     assert lines[11].startswith("- training: 3 rounds on 2 cores (P, avx2), Keras 3, TensorFlow ")
     assert "tfunlearn 9.00 s and 0.900" in lines[11]
     assert [line[:8] for line in lines[12:15]] == ["- fisher", "- growth", ""]
+    assert lines[12].endswith("loop 2.0e-05, tfunlearn 1.0e-06, tfunlearn in float64 3.0e-14.")
     assert lines[15].startswith("Not run yet: `python benchmarks/run_methods.py`, ")
     nothing = load("speed_table").table(lambda name: None)
     assert nothing.startswith("Not run yet: `python benchmarks/run_training.py`, ")

@@ -11,7 +11,7 @@ from tfunlearn.gradients.autodiff import AT_ONCE, accumulated, compiled, gradien
 from tfunlearn.gradients.groups import filled, grouped
 from tfunlearn.gradients.step_cache import step_for
 from tfunlearn.gradients.taps import covers, tapped
-from tfunlearn.models.precision import widened
+from tfunlearn.models.precision import wide, widened
 
 Loss = Callable[[Any, Any], Any]
 Step = Callable[..., Any]
@@ -138,7 +138,9 @@ def per_example(
     jit_compile: bool | str = "auto",
     chunk: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yields the gradient of each example as one flat float32 array, in the order of the batches.
+    """Yields the gradient of each example as one flat array, in the order of the batches.
+
+    It is float32, or float64 where the weights are.
 
     Args:
         model: a built model; frozen weights have no gradient here.
@@ -165,7 +167,7 @@ def per_example(
 
 
 class _Total:
-    """A sum over groups of steps: each in float32 where it is computed, then all in float64."""
+    """A sum over groups of steps: each in the model's type, or float32, then all in float64."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
@@ -199,7 +201,7 @@ def _summed(step: Step) -> Step:
     """Returns a function of several batches, stacked: what a step gives for them, added up."""
 
     def add(values: list[Any], others: list[Any], x: Any, y: Any, counts: Any, steps: Any) -> Any:
-        start = [ops.zeros(value.shape, "float32") for value in values]
+        start = [ops.zeros(value.shape, wide(value.dtype)) for value in values]
         rows = tuple(map(ops.convert_to_tensor, (x, y, counts)))
         return accumulated(lambda *row: step(values, others, *row), start, rows, steps)
 
@@ -211,8 +213,9 @@ def _batch_step(present: Present, loss: Loss, power: Callable, mean: bool) -> St
 
     def step(values: list[Any], others: list[Any], x: Any, y: Any, counts: Any) -> list[Any]:
         def total(values: list[Any]) -> Any:
-            terms = _terms(present(), loss, values, others, x, y) * counts
-            return ops.sum(terms) / (ops.sum(counts) if mean else 1.0)
+            terms = _terms(present(), loss, values, others, x, y)
+            shares = ops.cast(counts, terms.dtype)
+            return ops.sum(terms * shares) / (ops.sum(shares) if mean else 1.0)
 
         return [power(part) for part in gradient(total, values)]
 
@@ -227,7 +230,7 @@ def _example_step(present: Present, loss: Loss, power: Callable, mean: bool) -> 
         if sums is not None:
             return sums
         rows = _vectorized(present(), loss, values, others, x, y)
-        return [ops.tensordot(counts, power(part), axes=1) for part in rows]
+        return [ops.tensordot(ops.cast(counts, part.dtype), power(part), axes=1) for part in rows]
 
     return step
 
@@ -255,7 +258,8 @@ def _tapped(
         return None
 
     def total() -> Any:
-        return ops.sum(_terms(model, loss, values, others, x, y) * counts)
+        terms = _terms(model, loss, values, others, x, y)
+        return ops.sum(terms * ops.cast(counts, terms.dtype))
 
     return tapped(model, total, x.shape[0], power)
 
@@ -285,7 +289,7 @@ def _terms(
             "loss: expected one number per example. "
             f"Expected: shape ({x.shape[0]},). Received: shape {tuple(terms.shape)}."
         )
-    return ops.cast(terms, "float32")
+    return widened(terms)
 
 
 def _values(model: keras.Model) -> tuple[list[Any], list[Any]]:

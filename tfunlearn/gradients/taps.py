@@ -16,6 +16,7 @@ from keras import layers, ops
 from tfunlearn.gradients.autodiff import gradient
 from tfunlearn.gradients.ends import CONVOLUTIONS, DEPTHWISE, Plan, rows
 from tfunlearn.models import iter_layers
+from tfunlearn.models.precision import wide, widened
 
 _KINDS = (layers.Dense, *CONVOLUTIONS, *DEPTHWISE, layers.BatchNormalization)
 
@@ -47,11 +48,12 @@ def tapped(
             gradients, stacked along a first axis.
 
     Returns:
-        One float32 tensor for each trainable weight, or None if a layer runs more than once.
+        One tensor for each trainable weight, of its type or float32 where that is a smaller one; or
+        None if a layer runs more than once.
     """
     variables = model.trainable_variables
     ahead = () if power else (size,)
-    carriers = [ops.zeros((*ahead, *weight.shape), "float32") for weight in variables]
+    carriers = [ops.zeros((*ahead, *weight.shape), wide(weight.dtype)) for weight in variables]
     complete = []
 
     def value(carriers: list[Any]) -> Any:
@@ -124,13 +126,17 @@ class _Taps:
         if isinstance(layer, layers.BatchNormalization):
             x = (x - layer.moving_mean) / ops.sqrt(layer.moving_variance + layer.epsilon)
 
-        plan, power, names = Plan.of(layer), self._power, tuple(own)
+        plan, power = Plan.of(layer), self._power
+        types = {name: wide(weight.dtype) for name, weight in own.items()}
 
         @ops.custom_gradient
         def identity(outputs: Any, x: Any, *carriers: Any) -> Any:
             def grad(*upstreams: Any, upstream: Any = None) -> tuple:
                 upstream = upstreams[0] if upstream is None else upstream
-                received = [_received(plan, name, power, x, upstream) for name in names]
+                received = [
+                    ops.cast(_received(plan, name, power, x, upstream), dtype)
+                    for name, dtype in types.items()
+                ]
                 return upstream, ops.zeros_like(x), *received
 
             return outputs, grad
@@ -140,7 +146,7 @@ class _Taps:
 
 def _received(plan: Plan, name: str, power: Callable | None, x: Any, upstream: Any) -> Any:
     """Returns what a carrier is given: a sum of powers, or every example's gradient."""
-    x, upstream = ops.cast(x, "float32"), ops.cast(upstream, "float32")
+    x, upstream = widened(x), widened(upstream)
     if power and name == "kernel" and len(x.shape) == 2:  # the power of a product
         return ops.matmul(ops.transpose(power(x)), power(upstream))
     found = rows(plan, name, x, upstream)

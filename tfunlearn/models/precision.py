@@ -1,4 +1,4 @@
-"""Outputs of models that compute in half precision, made wide enough for losses."""
+"""What models compute in half precision, made wide enough for losses and sums."""
 
 from typing import Any
 
@@ -20,5 +20,14 @@ def widened(outputs: Any) -> Any:
         >>> keras.backend.standardize_dtype(wide.dtype)
         'float32'
     """
-    half = keras.backend.standardize_dtype(outputs.dtype) in ("float16", "bfloat16")
-    return keras.ops.cast(outputs, "float32") if half else outputs
+    return keras.ops.cast(outputs, wide(outputs.dtype))
+
+
+def wide(dtype: Any) -> str:
+    """Returns ``"float32"`` for float16 and bfloat16, and the name of any other type.
+
+    Args:
+        dtype: a type as a backend or Keras gives it.
+    """
+    name = keras.backend.standardize_dtype(dtype)
+    return "float32" if name in ("float16", "bfloat16") else name
