@@ -13,12 +13,17 @@ def table(read):
         read: function of a result's file name that returns its content, or None.
     """
     results = {name: read(f"{name}.json") for name in (*HERE, *ON_GPU)}
-    rows = [row for name, make in ROWS.items() if results[name] for row in make(results[name])]
+    rows = [
+        [*row, shorter_vectors(name, row, read)]
+        for name, make in ROWS.items()
+        if results[name]
+        for row in make(results[name])
+    ]
     parts = []
     if rows:
         lines = [
-            "| what | beside | theirs | tfunlearn | times as much, in the rounds |",
-            "|---|---|---|---|---|",
+            "| what | beside | theirs | tfunlearn | times as much, in the rounds | on AVX2 |",
+            "|---|---|---|---|---|---|",
         ]
         parts.append("\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]))
     if results["growth"]:
@@ -29,6 +34,13 @@ def table(read):
         if missing:
             parts.append(f"Not run yet: {reason}{', '.join(missing)}.")
     return joined(parts)
+
+
+def shorter_vectors(name, row, read):
+    """Returns the ratio of a row on a processor without AVX-512, where such a result is kept."""
+    found = read(f"avx2/{name}.json")
+    others = ROWS[name](found) if found else []
+    return next((other[4] for other in others if other[:2] == row[:2]), "")
 
 
 def joined(parts):

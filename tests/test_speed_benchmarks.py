@@ -302,6 +302,7 @@ def test_table_of_what_is_there_and_what_is_not(load):
     off = {"relative_difference": {"loop": 2e-5, "tfunlearn": 1e-6}}
     off["relative_difference_in_float64"] = 3e-14
     networks = {"dense": {"seconds": seconds, "ratio": ratios, **off}}
+    slower = {"dense": {"seconds": seconds, "ratio": {**ratios, "loop": results_of(7.0)}, **off}}
     growth = {
         "cost": "making a split",
         "against": "examples",
@@ -316,11 +317,13 @@ def test_table_of_what_is_there_and_what_is_not(load):
         "training.json": training,
         "fisher.json": {"benchmark": "fisher", "networks": networks, **common},
         "growth.json": {"benchmark": "growth", "curves": [growth], **common, **half},
+        "avx2/fisher.json": {"benchmark": "fisher", "networks": slower, **common},
     }
     lines = load("speed_table").table(found.get).splitlines()
     assert "| an epoch, MNIST network | Keras `fit` on arrays | 3.00 s | 1.50 s | " in lines[2]
-    assert lines[2].endswith("| **2.00** (1.00 to 4.00) |")
+    assert lines[2].endswith("| **2.00** (1.00 to 4.00) |  |")
     assert "| 0.0123 s | 1.50 s | **0.0100** (0.0100 to 0.0100) |" in lines[3]
+    assert lines[5].endswith("| **30.0** (30.0 to 30.0) | **7.00** (7.00 to 7.00) |")
     assert lines[4].startswith("| exact diagonal Fisher of 2,000 examples, MNIST network | ")
     assert lines[9] == "| making a split | examples | 0.500 s at 10 | 50.0 s at 1,000 | 1.00 |"
     assert lines[11].startswith("- training: 3 rounds on 2 cores (P, avx2), Keras 3, TensorFlow ")
