@@ -30,6 +30,7 @@ SPANS = {
     "percentile": (50, 100),
     "strength": (0.1, 10),
 }
+SHARES = {"slow_rate"}  # at most 1, which is their default
 
 
 def main(argv=None) -> None:
@@ -166,6 +167,8 @@ def _value(name, default, hints, training, numbers):
         return [_digits(training.learning_rate * 10 ** numbers.uniform(-2, 1))]
     if name == "stop_accuracy":
         return [None if numbers.random() < 1 / 3 else _digits(numbers.uniform())]
+    if name in SHARES:
+        return [_digits(numbers.uniform(0.05, 1))]
     if name in SPANS and not isinstance(default, float):
         return [_digits(10 ** numbers.uniform(*np.log10(SPANS[name])))]
     if typing.get_origin(hints.get(name)) is typing.Literal:

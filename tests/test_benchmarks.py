@@ -232,6 +232,13 @@ def test_trials_are_drawn_around_the_defaults(few):
     json.dumps(drawn)
 
 
+def test_trials_hold_no_share_above_one():
+    method, training = methods.describe("sfr_on"), scenarios.TRAINING["digits"]
+    drawn = [load("search").draw(method, number, training) for number in range(60)]
+    shares = [own["slow_rate"] for own in drawn if "slow_rate" in own]
+    assert 0 < min(shares) < 0.3 < 0.8 < max(shares) <= 1
+
+
 @pytest.mark.slow
 def test_audit_writes_report_page_and_what_takes_both_banks(tmp_path, monkeypatch):
     monkeypatch.setattr(startup, "start", lambda: None)

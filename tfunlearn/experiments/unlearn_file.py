@@ -134,8 +134,9 @@ def with_loss(
         if loss.label_smoothing:
             raise ValueError(
                 "model: its loss smooths one-hot labels, and labels are class ids here. Expected: "
-                "--set loss=sparse_categorical_crossentropy, or a model compiled without "
-                f"smoothing. Received: label_smoothing={loss.label_smoothing}."
+                "the option loss=sparse_categorical_crossentropy (on the command line, --set "
+                "loss=...), or a model compiled without smoothing. Received: "
+                f"label_smoothing={loss.label_smoothing}."
             )
         options["loss"] = keras.losses.SparseCategoricalCrossentropy(from_logits=loss.from_logits)
     return options
