@@ -50,16 +50,6 @@ def numbered(blocks: "tf.data.Dataset") -> "tf.data.Dataset":
     return blocks.scan(np.int64(0), as_written(number))
 
 
-def held(blocks: "tf.data.Dataset", window: int) -> "tf.data.Dataset":
-    """Returns blocks that are read in the first round and held in memory for those that follow.
-
-    Args:
-        blocks: the stream, of rows of one shape.
-        window: rows that are put into one block, so that a round has no steps for empty ones.
-    """
-    return blocks.rebatch(window).cache()
-
-
 def repeated(blocks: "tf.data.Dataset", size: int, needed: int, window: int) -> "tf.data.Dataset":
     """Repeats a stream; where it is longer than a window, each pass goes on where the last ended.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 WINDOW = 1024  # examples that a stream holds back to shuffle among
-_HELD = 2**27  # bytes of examples that come round several times in a pass and are held
+_HELD = 2**27  # bytes of a small role's images that are held after they were read once
 _MARKED, _LOOKED = 64, 16  # examples and batches by which a shuffle is found out
 
 
@@ -30,6 +30,7 @@ class StreamSource:
         image, batched = _example_spec(dataset, name)
         self.shape, self.dtype = tuple(image.shape), image.dtype.name
         self._blocks = dataset if batched else blocks.blocks_of(dataset)
+        self._held = _Held()
         labels, finite, marks = self._survey()
         first = self._blocks if batched else blocks.blocks_of(dataset.take(_MARKED))
         again = _marks(first.take(_LOOKED))
@@ -94,28 +95,37 @@ class StreamSource:
         needed: int | None = None,
         lane: int = 0,
     ) -> "tf.data.Dataset":
-        """Returns batches of the examples at some ids, shuffled within windows under the seed.
-
-        Those that come round several times in a pass are held, up to 128 MiB of them, as the whole
-        stream would be read for each round. More are read anew.
-        """
-        rows = self._picked(ids)
+        """Returns batches of the examples at some ids, shuffled within windows under the seed."""
+        rows = self._rows(ids)
         if needed is not None:
-            if needed > len(ids) and self._bytes(len(ids)) <= _HELD:
-                rows = blocks.held(rows, min(WINDOW, len(ids)))
             rows = blocks.repeated(rows, len(ids), needed, WINDOW)
         if shuffle:
             rows = blocks.shuffled(rows, min(WINDOW, len(ids)), seed, lane)
         total = len(ids) if needed is None else needed
         return finish(blocks.rebatched(rows, batch_size, needed), total, batch_size)
 
-    def _bytes(self, count: int) -> float:
-        """Returns the size of some images, infinite where they have no one shape."""
+    def _rows(self, ids: np.ndarray) -> "tf.data.Dataset":
+        """Returns the rows at some ids, in their order.
+
+        To read a few rows is to read the whole stream, at each pass and at each round in a pass. So
+        those of a role of at most half of the stream and 128 MiB are read now, and held.
+        """
         import tensorflow as tf
 
-        if None in self.shape:
-            return math.inf
-        return count * math.prod(self.shape) * tf.as_dtype(self.dtype).size
+        size = math.inf if None in self.shape else math.prod(self.shape)
+        size *= len(ids) * tf.as_dtype(self.dtype).size
+        if size > _HELD or 2 * len(ids) > len(self.y):
+            return self._picked(ids)
+        images = self._held.at(ids)
+        if images is None:
+            images = np.empty((len(ids), *self.shape), tf.as_dtype(self.dtype).as_numpy_dtype)
+            start = 0
+            for block, _ in self._picked(ids).as_numpy_iterator():
+                images[start : start + len(block)] = block
+                start += len(block)
+            self._held.put(ids, images)
+        with tf.device("CPU"):
+            return tf.data.Dataset.from_tensors((tf.constant(images), tf.constant(self.y[ids])))
 
     def _picked(self, ids: np.ndarray) -> "tf.data.Dataset":
         """Returns the rows at some ids, in their order, and fails where the labels are not those.
@@ -140,6 +150,25 @@ class StreamSource:
             return tf.gather(images, rows), tf.gather(own[here], rows)
 
         return blocks.mapped(blocks.numbered(self._blocks), pick)
+
+
+class _Held:
+    """Images at some ids, shared by a stream and its copies with other labels."""
+
+    def __init__(self) -> None:
+        self._ids, self._images = np.zeros(0, "int64"), np.zeros(0)
+
+    def put(self, ids: np.ndarray, images: np.ndarray) -> None:
+        """Holds images in place of those before."""
+        self._ids, self._images = ids, images
+
+    def at(self, ids: np.ndarray) -> np.ndarray | None:
+        """Returns the images at some ids, or None unless all of them are held."""
+        if np.array_equal(ids, self._ids):
+            return self._images
+        if not np.isin(ids, self._ids).all():
+            return None
+        return self._images[np.searchsorted(self._ids, ids)]
 
 
 class _Column:
