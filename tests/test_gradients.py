@@ -189,6 +189,34 @@ def test_in_float64_the_sums_are_those_of_a_tape_to_the_last_digits(name):
             np.testing.assert_allclose(got, part, rtol=1e-10, atol=1e-13 * np.abs(part).max())
 
 
+def test_half_precision_is_summed_in_float32():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("bfloat16")
+    try:
+        net = _stack(layers.LayerNormalization(), layers.Dense(4))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    numbers = np.random.default_rng(0)
+    x, y = numbers.normal(size=(256, 7, 8, 3)).astype("float32"), np.arange(256) % 3
+    rows = np.stack(list(gradients.per_example(net, [(x, y)], entropy))).astype("float64")
+    sums, _ = gradients.gradient_sum(net, [(x, y)], entropy, of="square", per="example")
+    got = np.concatenate([part.ravel() for part in sums])
+    np.testing.assert_allclose(got, (rows**2).sum(0), rtol=1e-5)
+
+
+def test_a_layer_whose_call_was_replaced_keeps_it():
+    net = _stack(layers.Dense(4, "relu"))
+    layer = net.layers[0]
+    own = layer.call = lambda x, training=None: 2.0 * layers.Dense.call(layer, x)
+    assert not taps.covers(net)
+    x, y = np.ones((3, 7, 8, 3), "float32"), np.arange(3)
+    sums, _ = gradients.gradient_sum(net, [(x, y)], entropy, of="square", per="example")
+    assert layer.call is own
+    del layer.call
+    plain, _ = gradients.gradient_sum(net, [(x, y)], entropy, of="square", per="example")
+    assert not np.allclose(sums[0], plain[0])
+
+
 def test_rows_are_the_gradients_of_single_examples(linear, split):
     x, y = split.retain
     expected = np.concatenate([part.reshape(20, -1) for part in _by_hand(linear, x, y)], axis=1)

@@ -427,6 +427,42 @@ def test_a_role_too_large_to_hold_is_read_anew(monkeypatch):
     assert seen[0] == seen[1]
 
 
+def test_small_roles_in_turn_keep_their_own_images(monkeypatch):
+    read = [0]
+    split = counted(100, [3, 50, 90], read)
+    few = split.subset("retain", [5, 60])
+    asked = [(split, "forget"), (few, "retain"), (split, "forget"), (few, "retain")]
+    for room, passes in ((60, 2), (59, 4)):  # 36 bytes of the one and 24 of the other
+        monkeypatch.setattr(stream_source, "_HELD", room)
+        split.source("forget")._held._roles, read[0] = (), 0
+        for one, role in asked:
+            assert flat(listed(one.dataset(role, batch_size=2))) == one.ids[role].tolist()
+        assert read[0] == 100 * passes
+
+
+def shrinking(count, after):
+    """A dataset of which passes after some have half of the examples."""
+    passes = [0]
+
+    def rows():
+        passes[0] += 1
+        x, y = examples(count if passes[0] <= after else count // 2)
+        yield from zip(x, y, strict=True)
+
+    spec = (tf.TensorSpec((3,), tf.float32), tf.TensorSpec((), tf.int64))
+    return tf.data.Dataset.from_generator(rows, output_signature=spec)
+
+
+def test_a_later_pass_with_fewer_examples_is_an_error():
+    # two passes are those of the split: labels, then the first examples again
+    split = data.from_dataset(shrinking(40, 2), forget=[2, 30, 35], test=examples(4))
+    words = r"dataset: every pass must give the same examples\. Expected: 3 at these.*Received: 1"
+    with pytest.raises(ValueError, match=words):
+        split.dataset("forget")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected: 37 at these ids"):
+        listed(split.dataset("retain", batch_size=64))
+
+
 def test_images_of_no_one_shape_are_not_held():
     images = tf.data.Dataset.from_generator(
         lambda: iter([np.full((size, 2), size, "float32") for size in (1, 2, 3, 1)]),

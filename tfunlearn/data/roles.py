@@ -112,7 +112,8 @@ class Roles:
         Raises:
             ImportError: without TensorFlow; ``data.batches`` does without.
             ValueError: if the role is not there, holds NaN, the batch size is not positive, or the
-                seed negative.
+                seed negative; or if a small role of a stream, which is read here, has other
+                examples than in the first pass. Batches that are read later fail then.
         """
         need_tensorflow(
             f"split.dataset({role!r})", "data.batches(split, role), which gives the same batches"

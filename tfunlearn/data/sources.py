@@ -1,4 +1,4 @@
-"""Where a role's examples come from: arrays in memory, or a stream read again at each pass."""
+"""Where a role's examples come from: arrays in memory, or a stream."""
 
 from tfunlearn.data.array_source import ArraySource
 from tfunlearn.data.stream_source import StreamSource

@@ -221,9 +221,10 @@ class ForgetSplit(Roles):
         """Forgets examples of a ``tf.data.Dataset`` by their position, without collecting it.
 
         The dataset is read once here, for its size and labels, and once more at each pass. What is
-        kept is one label and one flag per example, and the images of a role of at most half of them
-        and 128 MiB from its first pass on, as to read a few is to read all. ``dataset.cache()``
-        keeps every image, in memory or in a file, where reading them again takes longer than that.
+        kept is one label and one flag per example. Reading a few costs as much as reading all, so
+        images of a role of at most half of the examples and 128 MiB are kept too, from the call of
+        ``split.dataset`` that first asks for them. ``dataset.cache()`` keeps every image, in memory
+        or in a file, where reading them again takes longer than that.
 
         Args:
             dataset: single ``(image, label)`` examples, or batches of them as ``Dataset.batch``

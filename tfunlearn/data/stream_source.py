@@ -1,4 +1,4 @@
-"""Examples of a ``tf.data.Dataset``, read again at each pass and never held together."""
+"""Examples of a ``tf.data.Dataset``, read again at each pass and never all held together."""
 
 import math
 from copy import copy
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 WINDOW = 1024  # examples that a stream holds back to shuffle among
-_HELD = 2**27  # bytes of a small role's images that are held after they were read once
+_HELD = 2**27  # bytes of small roles' images that are held after they were read once
 _MARKED, _LOOKED = 64, 16  # examples and batches by which a shuffle is found out
 
 
@@ -95,14 +95,31 @@ class StreamSource:
         needed: int | None = None,
         lane: int = 0,
     ) -> "tf.data.Dataset":
-        """Returns batches of the examples at some ids, shuffled within windows under the seed."""
+        """Returns batches of the examples at some ids, shuffled within windows under the seed.
+
+        Ids are ascending. A small role that is not held yet is read here.
+        """
         rows = self._rows(ids)
         if needed is not None:
             rows = blocks.repeated(rows, len(ids), needed, WINDOW)
         if shuffle:
             rows = blocks.shuffled(rows, min(WINDOW, len(ids)), seed, lane)
         total = len(ids) if needed is None else needed
-        return finish(blocks.rebatched(rows, batch_size, needed), total, batch_size)
+        batches = blocks.rebatched(rows, batch_size, needed)
+        return finish(self._complete(batches, total, batch_size), total, batch_size)
+
+    def _complete(self, batches: Any, total: int, batch_size: int) -> Any:
+        """Returns batches of which the last fails where it has not what is left of the total."""
+        import tensorflow as tf
+
+        def check(number: Any, batch: tuple[Any, Any]) -> tuple[Any, Any]:
+            wanted = tf.minimum(total - number * batch_size, batch_size)
+            words = self._unlike("examples", f"{total} at these ids")
+            seen = tf.shape(batch[1], tf.int64)[0]
+            with tf.control_dependencies([tf.debugging.assert_equal(seen, wanted, words)]):
+                return tuple(map(tf.identity, batch))
+
+        return batches.enumerate().map(blocks.as_written(check))
 
     def _rows(self, ids: np.ndarray) -> "tf.data.Dataset":
         """Returns the rows at some ids, in their order.
@@ -118,14 +135,30 @@ class StreamSource:
             return self._picked(ids)
         images = self._held.at(ids)
         if images is None:
-            images = np.empty((len(ids), *self.shape), tf.as_dtype(self.dtype).as_numpy_dtype)
-            start = 0
-            for block, _ in self._picked(ids).as_numpy_iterator():
-                images[start : start + len(block)] = block
-                start += len(block)
-            self._held.put(ids, images)
+            images = self._collected(ids)
+            self._held.put(ids, images, int(size))
         with tf.device("CPU"):
-            return tf.data.Dataset.from_tensors((tf.constant(images), tf.constant(self.y[ids])))
+            return tf.data.Dataset.from_tensors((images, tf.constant(self.y[ids])))
+
+    def _collected(self, ids: np.ndarray) -> Any:
+        """Returns the images at some ids as one tensor."""
+        import tensorflow as tf
+
+        images, start = np.empty((len(ids), *self.shape), tf.as_dtype(self.dtype).as_numpy_dtype), 0
+        for block, _ in self._picked(ids).as_numpy_iterator():
+            images[start : start + len(block)] = block
+            start += len(block)
+        if start != len(ids):
+            raise ValueError(self._unlike("examples", f"{len(ids)} at these ids", f"{start}"))
+        with tf.device("CPU"):
+            return tf.constant(images)
+
+    def _unlike(self, what: str, expected: str, received: str = "others") -> str:
+        """Returns the words for a pass that is not like the first."""
+        return (
+            f"{self._name}: every pass must give the same {what}. Expected: {expected}, as in the "
+            f"first pass. Received: {received}."
+        )
 
     def _picked(self, ids: np.ndarray) -> "tf.data.Dataset":
         """Returns the rows at some ids, in their order, and fails where the labels are not those.
@@ -137,10 +170,7 @@ class StreamSource:
         flags = np.zeros(len(self.y), bool)
         flags[ids] = True
         table, read, own = (tf.constant(part) for part in (flags, self._read, self.y))
-        words = (
-            f"{self._name}: every pass must give the same order. Expected: the labels of the first "
-            "pass. Received: others."
-        )
+        words = self._unlike("order", "the same labels")
 
         def pick(start: Any, images: Any, labels: Any) -> tuple[Any, Any]:
             labels = _flat(labels)
@@ -153,22 +183,35 @@ class StreamSource:
 
 
 class _Held:
-    """Images at some ids, shared by a stream and its copies with other labels."""
+    """Images of small roles, shared by a stream and its copies with other labels."""
 
     def __init__(self) -> None:
-        self._ids, self._images = np.zeros(0, "int64"), np.zeros(0)
+        self._roles: tuple[tuple[np.ndarray, Any, int], ...] = ()  # the last used is last
 
-    def put(self, ids: np.ndarray, images: np.ndarray) -> None:
-        """Holds images in place of those before."""
-        self._ids, self._images = ids, images
+    def put(self, ids: np.ndarray, images: Any, size: int) -> None:
+        """Holds the images at some ids, and drops as many of those before as there is no room for.
 
-    def at(self, ids: np.ndarray) -> np.ndarray | None:
-        """Returns the images at some ids, or None unless all of them are held."""
-        if np.array_equal(ids, self._ids):
-            return self._images
-        if not np.isin(ids, self._ids).all():
-            return None
-        return self._images[np.searchsorted(self._ids, ids)]
+        Args:
+            ids: ascending ids.
+            images: their images, as one tensor.
+            size: bytes of the images.
+        """
+        roles = (*self._roles, (ids, images, size))
+        while sum(own[2] for own in roles) > _HELD:
+            roles = roles[1:]
+        self._roles = roles
+
+    def at(self, ids: np.ndarray) -> Any:
+        """Returns the images at some ids, or None unless one role holds all of them."""
+        import tensorflow as tf
+
+        for known, images, _ in reversed(self._roles):
+            if np.array_equal(ids, known):
+                return images
+            if np.isin(ids, known).all():
+                with tf.device("CPU"):
+                    return tf.gather(images, np.searchsorted(known, ids))
+        return None
 
 
 class _Column:

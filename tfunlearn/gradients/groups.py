@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-_FLUSH = 16  # steps that are summed in float32 before they are added up in float64
+_FLUSH = 16  # steps that are summed in the model's type before they are added up in float64
 _INPUTS = 2**22  # bytes of inputs that go into one such sum
 
 

@@ -11,7 +11,7 @@ from tfunlearn.gradients.autodiff import AT_ONCE, accumulated, compiled, gradien
 from tfunlearn.gradients.groups import filled, grouped
 from tfunlearn.gradients.step_cache import step_for
 from tfunlearn.gradients.taps import covers, tapped
-from tfunlearn.models.precision import wide, widened
+from tfunlearn.models.precision import bytes_of, wide, widened
 
 Loss = Callable[[Any, Any], Any]
 Step = Callable[..., Any]
@@ -229,7 +229,7 @@ def _example_step(present: Present, loss: Loss, power: Callable, mean: bool) -> 
         sums = _tapped(present(), loss, values, others, x, y, counts, power)
         if sums is not None:
             return sums
-        rows = _vectorized(present(), loss, values, others, x, y)
+        rows = map(widened, _vectorized(present(), loss, values, others, x, y))
         return [ops.tensordot(ops.cast(counts, part.dtype), power(part), axes=1) for part in rows]
 
     return step
@@ -309,9 +309,9 @@ def _values(model: keras.Model) -> tuple[list[Any], list[Any]]:
 def _chunk(model: keras.Model, chunk: int | None, *, all_at_once: bool) -> int:
     """Returns how many examples' gradients are held at once, of all weights or of one."""
     if chunk is None:
-        sizes = [int(np.prod(weight.shape)) for weight in model.trainable_variables] or [1]
+        sizes = [bytes_of(weight) for weight in model.trainable_variables] or [1]
         held = sum(sizes) if all_at_once else max(sizes)
-        return max(1, min(256, _MEMORY // (4 * AT_ONCE * max(1, held))))
+        return max(1, min(256, _MEMORY // (AT_ONCE * max(1, held))))
     if not isinstance(chunk, int | np.integer) or chunk < 1:
         raise ValueError(f"chunk: expected a whole number of at least 1. Received: {chunk!r}.")
     return int(chunk)

@@ -96,7 +96,7 @@ class _Taps:
             yield
         finally:
             for layer, before in zip(chosen, kept, strict=True):
-                vars(layer).pop("call", None)
+                vars(layer).pop("call", None)  # of the class again: ``_plain`` takes no other
                 vars(layer).pop("activation", None)
                 if "activation" in before:  # on PyTorch one that is a layer is kept elsewhere
                     vars(layer)["activation"] = before["activation"]
@@ -155,7 +155,7 @@ def _received(plan: Plan, name: str, power: Callable | None, x: Any, upstream: A
 
 def _plain(layer: layers.Layer) -> bool:
     """Tells whether a layer is of a kind, and set in a way, that a tap knows."""
-    if type(layer) not in _KINDS:
+    if type(layer) not in _KINDS or "call" in vars(layer):
         return False
     if isinstance(layer, layers.BatchNormalization):
         return layer.axis in (-1, layer.input_spec.ndim - 1) and not layer.renorm

@@ -6,6 +6,7 @@ from typing import Literal
 import keras
 import numpy as np
 
+from tfunlearn import models
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check, check_not_negative
 from tfunlearn.methods.importance import cross_entropy, dampen, importances, ratios
@@ -67,6 +68,7 @@ def assd(
         percentile = length_percentile(split.size("forget"), split.size("retain"))
     if not 0 <= percentile <= 100:
         raise ValueError(f"percentile: expected a number in [0, 100]. Received: {percentile!r}.")
+    student = models.copy(model)
     forget, others = importances(
         model,
         split,
@@ -80,7 +82,8 @@ def assd(
     )
     found = ratios(forget, others)
     threshold = float(np.percentile(found, percentile)) if found.size else math.inf
-    return dampen(model, forget, others, selection=threshold, dampening=dampening, low=floor)
+    options = {"selection": threshold, "dampening": dampening, "low": floor}
+    return dampen(student, model, forget, others, **options)
 
 
 def length_percentile(forget: int, retain: int) -> float:

@@ -63,8 +63,8 @@ def fisher_forgetting(
     """
     check(model, split, {"retain", "forget"}, seed=seed)
     check_not_negative(alpha=alpha)
+    student = models.copy(model)  # first, as it fails where a model cannot be copied
     information = fisher_diagonal(model, split, batch_size=batch_size, jit_compile=jit_compile)
-    student = models.copy(model)
     head = _head(student)
     flat = {id(layer.kernel) for layer in models.iter_layers(student) if _depthwise(layer)}
     gone = np.flatnonzero((split.class_counts("forget") > 0) & (split.class_counts("retain") == 0))

@@ -67,6 +67,7 @@ def importances(
 
 
 def dampen(
+    student: keras.Model,
     model: keras.Model,
     forget: Arrays,
     others: Arrays,
@@ -77,9 +78,11 @@ def dampen(
     low: float = 0.0,
     high: float = 1.0,
 ) -> keras.Model:
-    """Returns a copy in which the weights that matter more to the forget set are shrunk.
+    """Shrinks the weights of a copy that matter more to the forget set, and returns it.
 
     Args:
+        student: a copy of the original, changed in place. It is made before the importances are
+            computed, as it fails where a model cannot be copied.
         model: the original; it is left as it was.
         forget: importance of each trainable weight to the forget set (I_f).
         others: its importance to what it is compared with (I).
@@ -92,7 +95,6 @@ def dampen(
     Raises:
         ValueError: if no weight changed.
     """
-    student = models.copy(model)
     moved = False
     for weight, own, other in zip(student.trainable_variables, forget, others, strict=True):
         before = ops.convert_to_numpy(weight)

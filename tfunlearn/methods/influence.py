@@ -13,6 +13,7 @@ from tfunlearn.data import ForgetSplit
 from tfunlearn.data.streams import batches_to_read
 from tfunlearn.methods.checks import check, check_count, check_not_negative, check_positive
 from tfunlearn.methods.importance import cross_entropy
+from tfunlearn.models.precision import bytes_of
 
 _SAMPLES = 300
 _MEMORY = 2**29  # bytes of gradients that are held by default
@@ -162,8 +163,8 @@ def _direction(
 def _count(twin: keras.Model, available: int, samples: int | None) -> int:
     """Returns how many retain examples the curvature is taken from."""
     if samples is None:
-        size = sum(int(np.prod(weight.shape)) for weight in twin.trainable_variables)
-        return max(1, min(_SAMPLES, available, _MEMORY // (4 * max(1, size))))
+        size = sum(map(bytes_of, twin.trainable_variables))
+        return max(1, min(_SAMPLES, available, _MEMORY // max(1, size)))
     check_count(samples=samples)
     return min(int(samples), available)
 

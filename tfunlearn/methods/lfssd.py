@@ -5,6 +5,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+from tfunlearn import models
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check, check_not_negative, check_positive
 from tfunlearn.methods.importance import check_selection, dampen, importances
@@ -65,6 +66,7 @@ def lfssd(
     check_selection(selection)
     check_not_negative(dampening=dampening)
     check_positive(exponent=exponent, bound=bound)
+    student = models.copy(model)
     forget, others = importances(
         model,
         split,
@@ -77,6 +79,7 @@ def lfssd(
         jit_compile=jit_compile,
     )
     return dampen(
+        student,
         model,
         forget,
         others,

@@ -4,6 +4,7 @@ from typing import Literal
 
 import keras
 
+from tfunlearn import models
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check, check_not_negative, check_positive
 from tfunlearn.methods.importance import check_selection, cross_entropy, dampen, importances
@@ -73,6 +74,7 @@ def ssd(
     check_selection(selection)
     check_not_negative(dampening=dampening)
     check_positive(exponent=exponent, bound=bound)
+    student = models.copy(model)
     forget, others = importances(
         model,
         split,
@@ -85,6 +87,7 @@ def ssd(
         jit_compile=jit_compile,
     )
     return dampen(
+        student,
         model,
         forget,
         others,

@@ -58,6 +58,7 @@ def logits_reader(model: keras.Model) -> keras.Model:
         model: as in ``logits_model``.
 
     Raises:
+        TypeError: if ``model`` is not a Keras model.
         ValueError: as ``logits_model``.
 
     Example:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 
 def widened(outputs: Any) -> Any:
@@ -31,3 +32,12 @@ def wide(dtype: Any) -> str:
     """
     name = keras.backend.standardize_dtype(dtype)
     return "float32" if name in ("float16", "bfloat16") else name
+
+
+def bytes_of(weight: Any) -> int:
+    """Returns the size of a weight's gradient, which is at least float32.
+
+    Args:
+        weight: a Keras variable.
+    """
+    return int(np.prod(weight.shape)) * np.dtype(wide(weight.dtype)).itemsize

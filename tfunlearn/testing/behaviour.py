@@ -111,7 +111,7 @@ def check_no_collapse(method: Method, **options: Any) -> None:
         **options: arguments of the method, over its defaults.
 
     Raises:
-        AssertionError: if retain accuracy falls by more than 10 points, or to chance.
+        AssertionError: if retain accuracy falls by more than 10 points.
     """
     split, model = digits_split(method.scope), original("digits")
     result = method.function(model, split, **{"verbose": 0, **options})
