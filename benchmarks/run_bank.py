@@ -22,7 +22,7 @@ SMALLER = ("models", "plain", "limit", "epochs")
 def main(argv=None) -> None:
     """Times both and writes the result."""
     parser = rounds.parser(__doc__, "bank", rounds=3)
-    parser.add_argument("--models", type=int, default=24, help="of each bank in a round")
+    parser.add_argument("--models", type=int, default=48, help="of each bank in a round")
     parser.add_argument("--plain", type=int, default=4, help="plain trainings in a round")
     parser.add_argument("--limit", type=int, default=10_000, help="training images")
     parser.add_argument("--epochs", type=int, default=20)
