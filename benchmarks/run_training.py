@@ -2,7 +2,7 @@
 
 Writes results/training.json. All train on the same images with the notebook's batch size, dropout
 and optimizer, five epochs as it does; the first epoch, in which graphs are made, stands beside the
-median of the others.
+median of the others. Keras' `fit` and tfunlearn run once more with Keras on JAX.
 
     pip install torch pillow
     python benchmarks/run_training.py
@@ -14,8 +14,10 @@ for each weight and image.
 import itertools
 import json
 import math
+import os
 import pathlib
 import statistics
+import sys
 import time
 
 import rounds
@@ -250,6 +252,18 @@ def tfunlearn(args):
     return {**between(times), "test_accuracy": keras_accuracy(model, x_test, y_test)}
 
 
+def on_jax(contestant):
+    """Returns a contestant with Keras on JAX, for a process of its own."""
+
+    def run(args):
+        if "keras" in sys.modules:
+            raise SystemExit("--here: Keras is imported already. Leave out *_jax.")
+        os.environ["KERAS_BACKEND"] = "jax"
+        return contestant(args)
+
+    return run
+
+
 def start():
     """Starts TensorFlow, which is not what is timed."""
     from tfunlearn.experiments import startup
@@ -276,6 +290,8 @@ CONTESTANTS = {
     "pytorch_memory": pytorch_memory,
     "keras": plain_keras,
     "tfunlearn": tfunlearn,
+    "keras_jax": on_jax(plain_keras),
+    "tfunlearn_jax": on_jax(tfunlearn),
     "arithmetic": arithmetic,
 }
 

@@ -158,6 +158,8 @@ TRAINING_PEERS = {
     "pytorch_loader": "PyTorch, the notebook's loop, DataLoader",
     "pytorch_memory": "PyTorch, the same loop, images in memory",
     "keras": "Keras `fit` on arrays",
+    "keras_jax": "Keras `fit` on arrays, on JAX",
+    "tfunlearn_jax": "tfunlearn on JAX",
     "arithmetic": "its operations at a large product's rate",
 }
 

@@ -65,6 +65,16 @@ def test_training_ratios_are_those_of_the_rounds(load, tmp_path):
         assert 0 <= found[name]["test_accuracy"]["min"] <= 1
 
 
+@pytest.mark.slow
+def test_training_on_jax_has_a_process_of_its_own(load, tmp_path):
+    module, options = load("run_training"), ["--dataset", "digits", "--limit", 200, "--rounds", 1]
+    only = ["--only", "tfunlearn", "tfunlearn_jax"]
+    result = result_of(module, tmp_path / "training.json", *options, *only)
+    assert set(result["ratio"]) == {"tfunlearn_jax"}
+    with pytest.raises(SystemExit, match="--here: Keras is imported already"):
+        module.CONTESTANTS["keras_jax"](Namespace())
+
+
 def test_training_in_pytorch_learns_as_keras_does(load, tmp_path, torch, monkeypatch):
     module = load("run_training")
     monkeypatch.setattr(module, "RATE", 0.03)
