@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import tensorflow as tf
 
+AHEAD = 2  # batches that are made ahead; AUTOTUNE makes more and more of them in a long pass
 _LOOKS = ["once"]  # see looks
 
 
@@ -44,4 +45,4 @@ def finish(batches: "tf.data.Dataset", total: int, batch_size: int) -> "tf.data.
     import tensorflow as tf
 
     steps = tf.data.experimental.assert_cardinality(-(-total // batch_size))
-    return batches.apply(steps).prefetch(tf.data.AUTOTUNE)
+    return batches.apply(steps).prefetch(AHEAD)

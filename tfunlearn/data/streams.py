@@ -5,6 +5,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from tfunlearn.data.passes import AHEAD
 from tfunlearn.data.rows import SINGLE, epoch_order, note_rows, rows_of
 from tfunlearn.data.split import ForgetSplit
 
@@ -124,7 +125,7 @@ def pairs(
 
     rows = {role: rows_of(stream) for role, stream in streams.items()}
     known = None if None in rows.values() else {role: own[SINGLE] for role, own in rows.items()}
-    both = tf.data.Dataset.zip(streams).map(regroup).prefetch(tf.data.AUTOTUNE)
+    both = tf.data.Dataset.zip(streams).map(regroup).prefetch(AHEAD)
     return note_rows(both, known)
 
 
