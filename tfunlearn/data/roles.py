@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tfunlearn.data.labels import check_ids, check_labels
+from tfunlearn.data.passes import AHEAD
 from tfunlearn.data.pipelines import need_tensorflow
 from tfunlearn.data.sources import ArraySource, Source
 from tfunlearn.seeds import check_seed
@@ -124,9 +125,7 @@ class Roles:
             return batches
         import tensorflow as tf
 
-        return batches.map(transform, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
-            tf.data.AUTOTUNE
-        )
+        return batches.map(transform, num_parallel_calls=tf.data.AUTOTUNE).prefetch(AHEAD)
 
     def relabelled(self, role: str, labels: Any) -> "Self":
         """Returns a split with the same examples and other labels of one role.

@@ -186,7 +186,7 @@ class _Held:
     """Images of small roles, shared by a stream and its copies with other labels."""
 
     def __init__(self) -> None:
-        self._roles: tuple[tuple[np.ndarray, Any, int], ...] = ()  # the last used is last
+        self._roles: tuple[tuple[np.ndarray, Any, int], ...] = ()  # the newest last
 
     def put(self, ids: np.ndarray, images: Any, size: int) -> None:
         """Holds the images at some ids, and drops as many of those before as there is no room for.
