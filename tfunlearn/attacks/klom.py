@@ -78,7 +78,9 @@ def klom(unlearned: ArrayLike, retrained: ArrayLike) -> Klom:
         Unlearning via Datamodel Matching", arXiv 2410.23232 (KL divergence of margins).
     Deviation:
         The largest margin of an example belongs to the last bin; public code (EasyDUB,
-        arXiv 2602.16400) drops it and counts the rest.
+        arXiv 2602.16400, and data-unlearning-bench) drops it and counts the rest. Retrained bins
+        are used as the floor leaves them, as in EasyDUB; data-unlearning-bench divides them by
+        their sum again.
     """
     first = margin_bank("unlearned", unlearned, least=2)
     second = margin_bank("retrained", retrained, least=2)

@@ -130,11 +130,11 @@ def bad_teacher(
     Deviation: each batch holds as many examples of either kind, weighted by their share of the
     union, where the paper shuffles the union; the expected gradient is the same. The default is
     the paper's divergence; the authors' code averages over classes too and leaves out T^2
-    (``reduction="elements"``), a gradient 10 times smaller for 10 classes. Adam's 1e-3 stands
-    between the 1e-2 of that code and the 1e-4 of its reuse by others. All examples pass in
-    inference mode: with batch statistics on retain alone, a net agrees with either teacher in its
-    own mode and with neither where it is used. Weights that are frozen in the original are the
-    random teacher's too.
+    (``reduction="elements"``), a gradient 10 times smaller for 10 classes. There are 5 epochs,
+    where that code has 10. Adam's 1e-3 stands between the 1e-2 of that code and the 1e-4 of its
+    reuse by others. All examples pass in inference mode: with batch statistics on retain alone, a
+    net agrees with either teacher in its own mode and with neither where it is used. Weights that
+    are frozen in the original are the random teacher's too.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
     check_fraction(retain_fraction=retain_fraction)

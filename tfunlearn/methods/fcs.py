@@ -110,8 +110,10 @@ def fcs(
     Reference: first place of the NeurIPS 2023 unlearning competition ("fanchuan"), "Forget,
     Contrast, Strengthen" in Cadet et al., 2024, arXiv 2410.01276.
     Deviation: Adam, where the competition's code has SGD with momentum; the three learning rates
-    stand in its ratio (5e-3, 3e-4 and 4e-3 for batches of 256). No weight decay unless the
-    optimizer has one. Forget batches pass in inference mode.
+    stand in its ratio (5e-3, 3e-4 and 4e-3 for batches of 256). The contrast's rate falls from
+    epoch to epoch, towards 0; there it falls at each step, to 1e-6. No weight decay unless the
+    optimizer has one; there the passes over retain have 0.01. Forget batches pass in inference
+    mode.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
     check_not_negative(uniform_scale=uniform_scale, contrast_scale=contrast_scale)

@@ -77,8 +77,9 @@ def msg(
     Deviation: the update is scaled and not the gradient, which momentum and Adam would undo. A
     model without convolutions, which the source does not treat, has this done to all its kernels;
     what is drawn anew there may be weights of inputs that are always 0, and forget little.
-    Gradients are taken in inference mode. The learning rate is three times the original's
-    own, since most weights make a tenth of it, rather than SGD's 0.001.
+    Biases stay as they are; the port in that paper's code draws those of convolutions anew, as it
+    replaces the layers. Gradients are taken in inference mode. The learning rate is three times the
+    original's own, since most weights make a tenth of it, rather than SGD's 0.001.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
     training.check_epochs(epochs)

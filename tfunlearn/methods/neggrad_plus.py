@@ -112,7 +112,9 @@ def neggrad_plus(
     (NegGrad+).
     Deviation: the forget loss is bounded, since ascent on cross-entropy has no floor
     (``ceiling=None`` for none); the learning rate is 0.3 times the original's rather than 0.01.
-    The paper's code runs the model in inference mode, as here by default. On a network that has
+    All batches run in inference mode, as in the two small-scale notebooks of the paper's code; its
+    other experiments run both roles in training mode, so that forget batches move the batch
+    statistics too. With ``frozen_statistics=False`` retain batches alone do. On a network that has
     memorised the forget set this loss has almost no gradient: nothing may happen for long.
     """
     check(model, split, {"forget", "retain"}, seed=seed)

@@ -74,9 +74,12 @@ def rni(
 
     Reference: seventh place of the NeurIPS 2023 unlearning competition, in Cadet et al., 2024,
     arXiv 2410.01276.
-    Deviation: a share of 0.15 where the source takes 9 of the 62 tensors of a ResNet-18; the
-    learning rate is the original's own, where the source has SGD at 0.0002 and 0.001 in the last
-    epoch (``last_rate=5``). Weights that are frozen in the original have no part.
+    Deviation: a share of 0.15 where the source takes 9 tensors, of the 28 that a ResNet-18 has
+    beside those named as batch normalisation. The share of these that is noised is rounded to the
+    nearest number; there it is rounded down, to 6 of 9. The last epochs, which train everything,
+    share one optimizer; there each epoch has a fresh one, whose momentum starts at 0. The learning
+    rate is the original's own, where the source has SGD at 0.0002 and 0.001 in the last epoch
+    (``last_rate=5``). Weights that are frozen in the original have no part.
     """
     check(model, split, {"retain"}, seed=seed)
     training.check_epochs(epochs)

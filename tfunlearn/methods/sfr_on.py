@@ -144,13 +144,14 @@ def sfr_on(
     here (``slow_rate``). Forget steps are plain gradient steps under the mask; in the official code
     momentum and weight decay, which both kinds of step share there, move masked weights too. The
     forget loss is bounded, since ascent on cross-entropy has no floor (``ceiling=None`` for none).
-    A loss that rounds to 0 counts as 1e-7; without that its example had all the weight. Epochs are
-    counted rather than 1,500 steps. The retain steps' learning rate is 0.1 times the original's
-    and stays; there it is 0.01 and falls by a half cosine, as the forget steps' does here. Batch
-    normalisation is frozen. On a network that has memorised the forget set the ascent has almost
-    no gradient; ``alpha`` is 1000 rather than 25, so that the clip and not the gradient sets the
-    length of a step, and ``forget_rate`` 0.02 rather than 0.01. At 0.1 a network with batch
-    normalisation fell to chance.
+    A loss that rounds to 0 counts as 1e-7; without that its example had all the weight. Forget
+    batches come beside each retain batch, and those between two forget steps are skipped; there
+    the next forget step takes the next forget batch. Epochs are counted rather than 1,500 steps.
+    The retain steps' learning rate is 0.1 times the original's and stays; there it is 0.01 and
+    falls by a half cosine, as the forget steps' does here. Batch normalisation is frozen. On a
+    network that has memorised the forget set the ascent has almost no gradient; ``alpha`` is 1000
+    rather than 25, so that the clip and not the gradient sets the length of a step, and
+    ``forget_rate`` 0.02 rather than 0.01. At 0.1 a network with batch normalisation fell to chance.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
     training.check_epochs(epochs)

@@ -95,7 +95,9 @@ def unsir(
 
     Reference: Tarun et al., 2023, "Fast Yet Effective Machine Unlearning", arXiv 2111.08947.
     Deviation: noise and retain examples are paired in each batch rather than shuffled together,
-    and weighted 0.1 to 0.9. There are three repairing passes, for small data; the paper makes one.
+    and weighted 0.1 to 0.9. The noise of a class is 32 images trained for 25 steps; in the official
+    code it is a batch of 256, trained for 40. There are three repairing passes, for small data; the
+    paper makes one.
     Batch normalisation is frozen, and both passes have one learning rate, the original's.
     """
     check(model, split, {"retain"}, seed=seed, whole_classes=classes is None)
