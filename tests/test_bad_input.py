@@ -123,11 +123,6 @@ BAD = {
         (TypeError, ValueError),
         "x: expected",
     ),
-    "pixels where floats are needed": (
-        _run(x=(X * 255).astype("uint8"), test=((X * 255).astype("uint8"), Y)),
-        ValueError,
-        "split: .*8-bit pixels.*Normalizer",
-    ),
     "no such method": (_run("erase"), ValueError, "method: expected one of retrain"),
     "file missing": (_load("missing.npz"), FileNotFoundError, "path: .*missing.npz.*not there"),
     "file truncated": (_load("truncated.npz"), ValueError, "path: .*truncated.npz.*cannot be used"),

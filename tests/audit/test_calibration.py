@@ -135,7 +135,7 @@ def test_a_no_op_and_a_collapsed_model_are_named(reports, task):
     assert texts["no-op"].startswith(
         "Unchanged: its weights equal those of original byte for byte. Outside the spread of"
     )
-    assert texts["collapsed"].startswith("Collapsed: it answers class 9 to every retain example.")
+    assert texts["collapsed"].startswith("Collapsed: it answers class 9 to every retain example,")
     assert report.evidence["collapsed"].verdict.inside is False
     assert not texts["original"].startswith(("Unchanged", "Collapsed"))
     assert report.row("no-op").flags == ("unchanged",)

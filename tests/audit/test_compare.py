@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from tfunlearn import attacks, audit, metrics, models
 from tfunlearn.audit import outputs
+from tfunlearn.audit.measure import Measured, collapsed, measured
 from tfunlearn.audit.outputs_in_graph import GraphReader
 from tfunlearn.data import ForgetSplit
 from tfunlearn.report import AuditReport
@@ -317,13 +318,51 @@ def test_models_of_one_architecture_share_one_copy(models, model, split, monkeyp
     assert made == [models["original"], soft, models["tuned"]]
 
 
-def test_pixels_for_a_model_of_normalised_inputs_are_refused():
-    pixels = np.arange(160, dtype="uint8").reshape(40, 4)
-    y = np.arange(40) % 2
-    split = ForgetSplit.by_index(pixels, y, forget=range(10), test=(pixels, y))
+def test_pixels_are_taken_as_they_are_and_a_poor_original_is_told_once():
+    numbers = np.random.default_rng(0)
+    x, y = numbers.integers(0, 256, (200, 4)).astype("uint8"), np.arange(200) % 2
+    split = ForgetSplit.by_index(x, y, forget=range(40), test=(x, y))
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match="8-bit pixels and the model has no preprocessing"):
-        audit.compare({"original": net, "retrained": models.copy(net)}, split)
+    net.set_weights([np.array([[-1, 1]] + 3 * [[0, 0]]), np.array([127.5, -127.5])])
+    both = {"original": net, "retrained": models.copy(net), "other": models.copy(net)}
+    report = audit.compare(both, split)
+    told = [note for note in report.notes if "near chance" in note]
+    assert len(told) == 1
+    assert told[0].startswith("original is near chance: its retain accuracy 0.")
+    assert "preprocessing" in told[0]
+    assert [row.flags for row in report.rows] == [(), ("unchanged",), ("unchanged",)]
+    alone = audit.compare({"a": net, "b": models.copy(net)}, split, original=None, reference=None)
+    assert len([note for note in alone.notes if "near chance" in note]) == 2
+
+
+def test_an_original_that_knows_its_data_is_not_called_poor(shared):
+    assert not [note for note in shared.notes if "near chance" in note]
+
+
+@pytest.mark.parametrize(
+    ("fall", "expected"),
+    [
+        (0.09, None),
+        (
+            0.11,
+            "its retain accuracy 0.100 is within chance (at most 0.150), and the original's "
+            "accuracy there is 0.210",
+        ),
+    ],
+)
+def test_collapse_is_a_fall_against_the_original(fall, expected):
+    own, was = (Measured(a, a, np.zeros(1), np.ones(10)) for a in (0.1, 0.1 + fall))
+    assert collapsed(own, 10, was) == expected
+
+
+def test_one_answer_to_rare_classes_is_a_collapse_though_accuracy_hardly_falls():
+    answers = np.r_[np.zeros(95, int), np.ones(5, int)]
+    logits = [np.eye(2)[predicted] for predicted in (answers, 0 * answers)]
+    knows, constant = (measured(answers, part) for part in logits)
+    assert (knows.balanced, constant.balanced) == (1.0, 0.5)
+    assert "answers class 0 to every retain example" in collapsed(constant, 2, knows)
+    assert collapsed(constant, 2, constant) is None
+    assert collapsed(constant, 2, None) is None
 
 
 def test_models_with_different_statistics_are_each_run_with_their_own():

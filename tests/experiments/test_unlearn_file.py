@@ -406,7 +406,6 @@ BAD = {  # what to spoil, more arguments, exit status, words
     ),
     "data with soft labels": (_data(y_train=HALVES), [], 1, "y_train must hold one integer label"),
     "data with NaN": (_data(x_train=NOT_FINITE), [], 1, "x: the retain set holds nan"),
-    "data of pixels": (_data(dtype="uint8"), [], 1, "8-bit pixels and the model has no prep"),
     "ids of words": (_text("ids.txt", "1\ntwo\n"), [], 1, "received on line 2: 'two'"),
     "ids below zero": (_text("ids.txt", "-1\n"), [], 1, "received on line 1: '-1'"),
     "ids with commas": (_text("ids.txt", "1,2\n"), [], 1, "received on line 1: '1,2'"),

@@ -201,11 +201,16 @@ def test_frozen_weights_and_statistics_stay(split):
         ("ssd", {"bound": 0.0}, "bound: expected a number above 0"),
         ("ssd", {"per": "class"}, "per: expected 'batch' or 'example'"),
         ("ssd", {"against": "test"}, "against: expected 'retain' or 'full'"),
-        ("ssd", {"selection": 1e9}, "dampening: it changed no weight.*threshold of 1e.09"),
+        (
+            "ssd",
+            {"selection": 1e9},
+            r"^selection: the .* no weight\. Expected: a lower selection.*1e.09",
+        ),
         ("lfssd", {"selection": np.nan}, "selection: expected a number of at least 0"),
         ("assd", {"percentile": 101.0}, r"percentile: expected a number in \[0, 100\]"),
         ("assd", {"floor": 1.5}, r"floor: expected a number in \[0, 1\]"),
-        ("assd", {"floor": 1.0}, "changed no weight"),
+        ("assd", {"floor": 1.0}, "^dampening: it changed no weight.*factors 1 to 1"),
+        ("assd", {"percentile": 100.0}, "^percentile: the dampening changed no weight"),
     ],
 )
 def test_other_options_are_refused(net, split, method, options, message):

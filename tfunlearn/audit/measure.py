@@ -13,7 +13,17 @@ from tfunlearn.audit.outputs import Reader
 from tfunlearn.data import ForgetSplit
 from tfunlearn.report.parts import HISTOGRAM_EDGES
 
-__all__ = ["Measured", "collapsed", "finite_logits", "histogram", "measure", "measured"]
+__all__ = [
+    "Measured",
+    "collapsed",
+    "finite_logits",
+    "histogram",
+    "measure",
+    "measured",
+    "near_chance",
+]
+
+FELL = 0.1  # accuracy on retain below the original's, from which on a model has collapsed
 
 
 @dataclass(frozen=True)
@@ -22,11 +32,13 @@ class Measured:
 
     Attributes:
         accuracy: Fraction of right answers.
+        balanced: Its mean over the classes that occur.
         losses: Cross-entropy per example in nats, float64 of shape (N,).
         predicted: How often each class was answered, int64 of shape (C,).
     """
 
     accuracy: float
+    balanced: float
     losses: np.ndarray
     predicted: np.ndarray
 
@@ -69,8 +81,10 @@ def measured(labels: np.ndarray, logits: np.ndarray) -> Measured:
         >>> measured(np.array([0, 1]), np.array([[9.0, 0.0], [9.0, 0.0]])).predicted
         array([2, 0])
     """
+    right = logits.argmax(axis=1) == labels
     return Measured(
         accuracy=metrics.accuracy(labels, logits),
+        balanced=float(np.mean([right[labels == label].mean() for label in np.unique(labels)])),
         losses=metrics.cross_entropy(labels, logits),
         predicted=np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]),
     )
@@ -89,8 +103,8 @@ def histogram(losses: np.ndarray) -> tuple[int, ...]:
     return tuple(int(count) for count in np.bincount(inner, minlength=len(HISTOGRAM_EDGES) - 1))
 
 
-def collapsed(retain: Measured, retain_classes: int) -> str | None:
-    """Returns what shows that a model has lost the retain set, or None.
+def near_chance(retain: Measured, retain_classes: int) -> str | None:
+    """Returns what shows that a model knows next to nothing of the retain set, or None.
 
     Args:
         retain: The model on the retain role.
@@ -107,3 +121,27 @@ def collapsed(retain: Measured, retain_classes: int) -> str | None:
     if retain_classes > 1 and retain.accuracy <= limit:
         return f"its retain accuracy {retain.accuracy:.3f} is within chance (at most {limit:.3f})"
     return None
+
+
+def collapsed(retain: Measured, retain_classes: int, original: Measured | None) -> str | None:
+    """Returns what shows that a model has lost the retain set, which the original knew, or None.
+
+    Collapse is against the original: a model that is near chance now has collapsed if its accuracy
+    there, plain or as the mean over the classes, is at least 0.1 below the original's. One that was
+    as poor before has not.
+
+    Args:
+        retain: The model on the retain role.
+        retain_classes: How many classes occur there.
+        original: The original on the retain role, or None where it is not known.
+
+    Returns:
+        A phrase for the notes.
+    """
+    reason = near_chance(retain, retain_classes)
+    if reason is None or original is None:
+        return None
+    falls = original.accuracy - retain.accuracy, original.balanced - retain.balanced
+    if max(falls) < FELL:
+        return None
+    return f"{reason}, and the original's accuracy there is {original.accuracy:.3f}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunlearn import metrics
 from tfunlearn.attacks.membership import FOLDS, membership_attack
-from tfunlearn.audit.measure import Measured, collapsed, histogram
+from tfunlearn.audit.measure import Measured, collapsed, histogram, near_chance
 from tfunlearn.data import ForgetSplit
 from tfunlearn.models import weight_distance
 from tfunlearn.report import Column, Row
@@ -68,6 +68,7 @@ class RowMaker:
     def notes(self) -> list[str]:
         """Returns the notes on all rows made so far: the alarming ones first."""
         notes = [f"{name}: {text}" for name in self._models for text in self._texts(name)]
+        notes += self._poor()
         notes += self._absences()
         if self._attack_size:
             notes.append(
@@ -75,6 +76,19 @@ class RowMaker:
                 "non-members are test examples of the classes in the forget set."
             )
         return notes
+
+    def _poor(self) -> list[str]:
+        """Returns a note on an original that is near chance; without one, on each such model."""
+        found = []
+        for name in self._models if self._original is None else [self._original]:
+            retain = self._measured[name].get("retain")
+            if reason := retain and near_chance(retain, self._retain_classes):
+                found.append(
+                    f"{name} is near chance: {reason}. If it was better where it was trained, "
+                    "inputs or labels are not as they were there: their scale, their order, their "
+                    "preprocessing. If it was not, no number here says much."
+                )
+        return found
 
     def _absences(self) -> list[str]:
         """Returns a note for each set of metrics that some models lack for one reason."""
@@ -104,7 +118,8 @@ class RowMaker:
                 f"its weights or its outputs on {', '.join(broken)} are not; nothing is measured."
             )
         retain = self._measured[name].get("retain")
-        reason = retain and collapsed(retain, self._retain_classes)
+        original = self._measured.get(self._original, {}).get("retain")
+        reason = retain and collapsed(retain, self._retain_classes, original)
         if reason:
             found["collapsed"] = f"{reason}. Its other numbers mean little."
         if self._original not in (None, name) and self._unchanged(name):

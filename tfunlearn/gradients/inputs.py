@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from tfunlearn.gradients.autodiff import gradient
+from tfunlearn.models import iter_layers
 
 
 def input_gradients(score: Callable[[Any], Any], x: Any) -> Any:
@@ -54,3 +55,25 @@ def input_gradients(score: Callable[[Any], Any], x: Any) -> Any:
         return ops.sum(scores)
 
     return gradient(total, [x])[0]
+
+
+def as_floats(model: keras.Model, x: Any) -> Any:
+    """Returns inputs that have a gradient: whole numbers as float32, where the model takes floats.
+
+    A pixel of 8 bits is the same number as a float. A token id is not, so that the inputs of a
+    model that declares whole numbers, or looks them up in a table, are returned as they are.
+
+    Args:
+        model: the model.
+        x: inputs ``(batch, ...)``.
+
+    Returns:
+        A tensor in the shape of ``x``.
+    """
+    x = ops.convert_to_tensor(x)
+    declared = [part.dtype for part in getattr(model, "inputs", None) or ()]
+    looked_up = any(isinstance(layer, keras.layers.Embedding) for layer in iter_layers(model))
+    floats = all("float" in dtype for dtype in declared) and not looked_up
+    if floats and "float" not in keras.backend.standardize_dtype(x.dtype):
+        return ops.cast(x, "float32")
+    return x

@@ -83,7 +83,7 @@ def assd(
     found = ratios(forget, others)
     threshold = float(np.percentile(found, percentile)) if found.size else math.inf
     options = {"selection": threshold, "dampening": dampening, "low": floor}
-    return dampen(student, model, forget, others, **options)
+    return dampen(student, model, forget, others, option="percentile", **options)
 
 
 def length_percentile(forget: int, retain: int) -> float:

@@ -42,7 +42,7 @@ def boundary_shrink(
     cross-entropy of the examples themselves with these labels. The model runs in inference mode.
 
     Args:
-        model: the original, with floating point inputs; it is left as it was.
+        model: the original, which takes floating point inputs; it is left as it was.
         split: the data, whose forget set holds whole classes; reads ``forget``.
         seed: seed of the batch order.
         epochs: passes over the forget set, at most.
@@ -68,8 +68,8 @@ def boundary_shrink(
 
     Raises:
         ValueError: if there is no optimizer, ``epsilon``, ``bounds``, ``k`` or the level is out of
-            range, inputs are whole numbers, the forget set leaves a part of its classes, or model
-            and split do not fit together.
+            range, the model takes whole numbers, the forget set leaves a part of its classes, or
+            model and split do not fit together.
         RuntimeError: if the training changed nothing or diverged.
 
     Reference: Chen et al., 2023, "Boundary Unlearning: Rapid Forgetting of Deep Networks via
@@ -132,10 +132,11 @@ def _neighbours(
     exclude_true: bool,
 ) -> np.ndarray:
     """Returns the class of each example's neighbour across the boundary."""
+    x = gradients.as_floats(original, x)
     slopes = gradients.input_gradients(
-        lambda x: cross_entropy(y, widened(original(x, training=False))), ops.convert_to_tensor(x)
+        lambda x: cross_entropy(y, widened(original(x, training=False))), x
     )
-    near = ops.clip(ops.convert_to_tensor(x) + epsilon * ops.sign(slopes), *bounds)
+    near = ops.clip(x + epsilon * ops.sign(slopes), *bounds)
     scores = ops.convert_to_numpy(original(near, training=False)).astype("float64")
     if exclude_true:
         scores[np.arange(len(scores)), ops.convert_to_numpy(y).reshape(-1)] = -np.inf

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfunlearn.data import ForgetSplit
-from tfunlearn.models import iter_layers, num_classes
+from tfunlearn.models import num_classes
 from tfunlearn.models.copying import require_built
 from tfunlearn.seeds import check_seed
 from tfunlearn.training.workers import check_workers
@@ -33,8 +33,8 @@ def check(
         TypeError: if one of the two is of another type.
         ValueError: if the seed is negative, the model is not built, a role is missing or not
             finite, a part of a class is to be forgotten where whole classes are expected, inputs
-            have another shape, labels are beyond the model's classes, raw pixels meet a model
-            without preprocessing, or there are other workers (see ``training.check_workers``).
+            have another shape, labels are beyond the model's classes, or there are other workers
+            (see ``training.check_workers``).
     """
     check_seed(seed)
     require_built(model)
@@ -57,9 +57,11 @@ def check(
 
 
 def check_inputs(model: keras.Model, split: ForgetSplit) -> None:
-    """Raises if inputs do not fit, or are pixels where the model takes normalised numbers.
+    """Raises if inputs have another shape than the model takes.
 
-    Or if there are other workers, which no method and no audit can use.
+    Or if there are other workers, which no method and no audit can use. Of their type nothing is
+    asked: whatever turns pixels into numbers may be written as operations, which no list of layers
+    shows, or the model may take pixels as they are.
     """
     check_workers(model)
     shape = model.input_shape[1:] if getattr(model, "inputs", None) else None
@@ -67,15 +69,6 @@ def check_inputs(model: keras.Model, split: ForgetSplit) -> None:
         raise ValueError(
             "split: its inputs must have the shape that the model takes. "
             f"Expected: {shape}. Received: {split.input_shape}."
-        )
-    readers = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.Embedding)
-    if split.input_dtype == "uint8" and not any(
-        isinstance(layer, readers) for layer in iter_layers(model)
-    ):
-        raise ValueError(
-            "split: its inputs are 8-bit pixels and the model has no preprocessing layer. "
-            "Expected: floats as the model was trained on (see tfunlearn.data.Normalizer). "
-            "Received: uint8."
         )
 
 

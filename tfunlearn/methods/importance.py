@@ -77,6 +77,7 @@ def dampen(
     exponent: float = 1.0,
     low: float = 0.0,
     high: float = 1.0,
+    option: str = "selection",
 ) -> keras.Model:
     """Shrinks the weights of a copy that matter more to the forget set, and returns it.
 
@@ -91,6 +92,7 @@ def dampen(
         exponent: see there.
         low: the factor is at least this.
         high: the factor is at most this.
+        option: the option that the threshold comes from, for the message.
 
     Raises:
         ValueError: if no weight changed.
@@ -107,10 +109,17 @@ def dampen(
         weight.assign(after)
     if not moved:
         largest = float(max(ratios(forget, others), default=0.0))
+        factors = f"dampening={dampening!r}, exponent={exponent!r}, factors {low:g} to {high:g}"
+        if largest > selection:
+            raise ValueError(
+                "dampening: it changed no weight. Expected: factors below 1, by a lower "
+                f"dampening. Received: {factors}."
+            )
         raise ValueError(
-            "dampening: it changed no weight. Expected: a threshold below the largest ratio of "
-            f"importances, {largest:.3g}, and factors below 1. Received: a threshold of "
-            f"{selection:.3g}, dampening={dampening!r}, and factors from {low:g} to {high:g}."
+            f"{option}: the dampening changed no weight. Expected: a lower {option}, so that the "
+            f"threshold is below the largest ratio of importances, {largest:.3g} (near 1 the "
+            "forget set differs little from the rest). Received: a threshold of "
+            f"{selection:.3g}, {factors}."
         )
     return training.finish(student, model)
 

@@ -79,14 +79,14 @@ class MUMis(Unlearner):
         """Returns the squared norm of the gradient of each example's weighted sum of logits.
 
         Args:
-            x: inputs, floating point.
+            x: inputs; whole numbers count as floats where the student takes those.
             weights: weights of the logits, ``(batch, classes)``.
         """
 
         def score(x: Any) -> Any:
             return ops.sum(widened(self.student(x, training=False)) * weights, axis=-1)
 
-        slopes = gradients.input_gradients(score, x)
+        slopes = gradients.input_gradients(score, gradients.as_floats(self.student, x))
         return ops.sum(ops.square(slopes), axis=tuple(range(1, len(slopes.shape))))
 
 
@@ -119,7 +119,7 @@ def mu_mis(
     model runs in inference mode.
 
     Args:
-        model: the original, with floating point inputs; it is left as it was.
+        model: the original, which takes floating point inputs; it is left as it was.
         split: the data; reads ``forget``.
         seed: seed of the batch order and of the draws.
         epochs: passes over the forget set, at most.
@@ -143,8 +143,8 @@ def mu_mis(
 
     Raises:
         ValueError: if both an optimizer and a learning rate are given, ``others``, ``k`` or the
-            level is none of its values, inputs are whole numbers, or model and split do not fit
-            together.
+            level is none of its values, the model takes whole numbers, or model and split do not
+            fit together.
         RuntimeError: if the training changed nothing or diverged.
 
     Reference: Cheng et al., 2024, "Remaining-data-free Machine Unlearning by Suppressing Sample
