@@ -327,8 +327,8 @@ def draw(curves, path) -> None:
     """Draws every curve on logarithmic axes, a panel for each thing that grows."""
     from matplotlib.figure import Figure
 
-    from tfunlearn.report.files import write_atomically
     from tfunlearn.report.plots import encode
+    from tfunlearn.storage.atomic import write_atomically
 
     keys = list(dict.fromkeys((one["against"], one["unit"]) for one in curves))
     figure = Figure(figsize=(11, 3.4 * math.ceil(len(keys) / 2)), layout="constrained")

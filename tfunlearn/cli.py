@@ -12,7 +12,7 @@ from tfunlearn._version import __version__
 from tfunlearn.commands import audit, bank, compare, methods, unlearn
 from tfunlearn.commands.arguments import folder, natural, positive, share
 from tfunlearn.experiments import startup
-from tfunlearn.experiments.folder import writable_folder
+from tfunlearn.storage import Refused, writable_folder
 
 OK, FAILED, BAD_ARGUMENTS, INTERRUPTED, NOBODY_READS = 0, 1, 2, 130, 141
 _LONGEST_MESSAGE = 600
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _say_error("interrupted; stages finished before are kept", INTERRUPTED)
-    except argparse.ArgumentTypeError as error:
+    except (argparse.ArgumentTypeError, Refused) as error:
         return _say_error(error, BAD_ARGUMENTS)
     except Exception as error:  # whatever it is, the user gets one line
         if isinstance(error, BrokenPipeError) and _nobody_reads():

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import Stages, read_json, write_json
+from tfunlearn.storage.folder import writable_folder
 
 SETTINGS = {"experiment": "test", "seed": 0}
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from tfunlearn.report import AuditReport, Spread
-from tfunlearn.report.files import write_atomically
+from tfunlearn.storage.atomic import write_atomically
 
 
 def test_gap_is_value_minus_reference(report):

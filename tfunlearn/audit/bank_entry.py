@@ -19,8 +19,8 @@ from tfunlearn.audit import marks
 from tfunlearn.audit.bank_job import Item, Made
 from tfunlearn.audit.bank_key import item_key
 from tfunlearn.pool import claimed, scratch
-from tfunlearn.pool.scratch import SCRATCH
-from tfunlearn.report.files import write_atomically
+from tfunlearn.storage.atomic import write_atomically
+from tfunlearn.storage.scratch import SCRATCH
 
 __all__ = ["ABSENT", "SETTINGS", "WEIGHTS", "Entries"]
 

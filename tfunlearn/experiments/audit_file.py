@@ -10,9 +10,9 @@ from tfunlearn.audit.banked import HELD_OUT
 from tfunlearn.experiments.bank_found import find_bank
 from tfunlearn.experiments.file_report import FILES, write_report
 from tfunlearn.experiments.files import load_model, load_models, make_split, marked
-from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.methods.checks import check
 from tfunlearn.report import AuditReport
+from tfunlearn.storage.folder import writable_folder
 
 ORIGINAL = "original"
 HOW_TO_REFER = (

@@ -11,10 +11,10 @@ import numpy as np
 
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit, Normalizer, datasets
-from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import SEED_STEP, Stages, read_json, write_json
 from tfunlearn.losses import WeightedSparseCategoricalCrossentropy
 from tfunlearn.report import AuditReport
+from tfunlearn.storage.folder import writable_folder
 
 CLASS_WEIGHTS = (1.0, *[0.5] * 9)
 ORIGINAL_EPOCHS = 2

@@ -12,10 +12,10 @@ from tfunlearn.data import scenarios
 from tfunlearn.experiments import compare_figures, compare_page
 from tfunlearn.experiments.compare_make import Workers, make_with_workers
 from tfunlearn.experiments.compare_run import Attempt, Options, Run
-from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import write_json
 from tfunlearn.pool import check_counts
 from tfunlearn.report import AuditReport
+from tfunlearn.storage.folder import writable_folder
 
 SEARCHED = " (searched)"
 _SCOPES = {"whole_class": "class"}  # of the other tasks: single examples

@@ -15,8 +15,8 @@ from tfunlearn.experiments.compare_figures import (
     beside,
 )
 from tfunlearn.experiments.compare_plot import tradeoff
-from tfunlearn.report.files import write_atomically
 from tfunlearn.report.style import CSS
+from tfunlearn.storage.atomic import write_atomically
 
 _WIDTH = 100
 CLOSED = 0.9  # share of the gap of doing nothing that counts as closed

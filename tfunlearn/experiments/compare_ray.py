@@ -9,7 +9,7 @@ from tfunlearn.experiments.compare_run import Run, Stage
 from tfunlearn.experiments.compare_worker import pack
 from tfunlearn.pool import Event
 from tfunlearn.pool.on_ray import import_ray
-from tfunlearn.report.files import write_atomically
+from tfunlearn.storage.atomic import write_atomically
 
 
 class StageExchange:

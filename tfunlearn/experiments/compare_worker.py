@@ -12,7 +12,7 @@ from tfunlearn.experiments import compare_job
 from tfunlearn.experiments.compare_bench import ORIGINAL
 from tfunlearn.experiments.compare_run import Run
 from tfunlearn.pool import Event
-from tfunlearn.report.files import write_atomically
+from tfunlearn.storage.atomic import write_atomically
 
 Files = Mapping[str, np.ndarray]
 

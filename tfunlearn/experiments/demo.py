@@ -12,9 +12,9 @@ import numpy as np
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit, Normalizer, datasets
 from tfunlearn.experiments import demo_page
-from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import write_json
 from tfunlearn.report import AuditReport
+from tfunlearn.storage.folder import writable_folder
 
 BATCH_SIZE = 32
 TRAINING_EPOCHS = 20

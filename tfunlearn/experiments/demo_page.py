@@ -8,8 +8,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from tfunlearn._version import __version__
-from tfunlearn.report.files import write_atomically
 from tfunlearn.report.style import CSS
+from tfunlearn.storage.atomic import write_atomically
 
 if TYPE_CHECKING:
     from tfunlearn.experiments.demo import Task

@@ -11,7 +11,7 @@ from tfunlearn import audit
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.files import images_of
 from tfunlearn.report import AuditReport
-from tfunlearn.report.files import write_atomically
+from tfunlearn.storage.atomic import write_atomically
 
 FILES = ("report.txt", "report.json", "report.html")
 

@@ -11,8 +11,8 @@ from tfunlearn import methods, metrics, models
 from tfunlearn.audit import outputs
 from tfunlearn.audit.environment import environment
 from tfunlearn.data import ForgetSplit, Normalizer, datasets
-from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import SEED_STEP, Stages, write_json
+from tfunlearn.storage.folder import writable_folder
 
 BATCH_SIZE = 32
 LEARNING_RATE = 5e-3

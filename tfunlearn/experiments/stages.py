@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 
-from tfunlearn.experiments.folder import writable_folder
-from tfunlearn.report.files import write_atomically
+from tfunlearn.storage.atomic import write_atomically
+from tfunlearn.storage.folder import writable_folder
 
 Figures = dict[str, float | str]
 

@@ -12,10 +12,10 @@ from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.file_report import FILES, write_report
 from tfunlearn.experiments.files import images_of, load_model, load_models, make_split, marked
-from tfunlearn.experiments.folder import writable_folder
 from tfunlearn.experiments.stages import save_model
 from tfunlearn.methods.checks import check
 from tfunlearn.report import AuditReport
+from tfunlearn.storage.folder import writable_folder
 
 UNLEARNED, RETRAINED = "unlearned.keras", "retrained.keras"
 HOW_TO_REFER = "Give a reference with --reference, or have one made with --retrain."

@@ -2,10 +2,10 @@
 
 from tfunlearn.pool.events import BUSY, DIED, ERROR, LOST, MADE, THERE, Event
 from tfunlearn.pool.line import Line, here, until_done
-from tfunlearn.pool.lock import claimed
 from tfunlearn.pool.processes import with_processes
-from tfunlearn.pool.scratch import clear_scratch, scratch
 from tfunlearn.pool.work import Work, check_counts
+from tfunlearn.storage.lock import claimed
+from tfunlearn.storage.scratch import clear_scratch, scratch
 
 __all__ = [
     "BUSY",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tfunlearn.report import html, schema, table
 from tfunlearn.report.evidence import Evidence
-from tfunlearn.report.files import write_atomically
 from tfunlearn.report.parts import ACCURACIES, HISTOGRAM_EDGES, Column, Row, Spread
+from tfunlearn.storage.atomic import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

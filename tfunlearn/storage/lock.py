@@ -16,6 +16,7 @@ def claimed(path: str | os.PathLike[str]) -> Iterator[bool]:
     """Claims a lock file for the time of the block, without waiting.
 
     The system gives the claim back when the process ends, however it ends; the empty file stays.
+    Whoever has the claim may remove the file: a claim on a file that is gone counts for nothing.
     On a network file system that takes locks (NFS from version 3, Lustre with `flock`) claims
     hold between machines too.
 
@@ -33,14 +34,35 @@ def claimed(path: str | os.PathLike[str]) -> Iterator[bool]:
         True False
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        mine = _try_lock(file)
+    file, mine = _claim(path)
+    with file:
         try:
             yield mine
         finally:
             if mine:
                 _unlock(file)
+
+
+def _claim(path: pathlib.Path) -> tuple[IO[bytes], bool]:
+    """Returns the open lock file and whether it is locked now; opens it anew if it was removed."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(path, "a+b")  # noqa: SIM115, the caller closes it
+        except FileNotFoundError:  # the folder was removed since
+            continue
+        mine = _try_lock(file)
+        if not mine or _is_there(file, path):
+            return file, mine
+        file.close()
+
+
+def _is_there(file: IO[bytes], path: pathlib.Path) -> bool:
+    """Tells whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 if os.name == "nt":  # pragma: no cover

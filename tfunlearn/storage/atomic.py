@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+__all__ = ["file_sha256", "sync", "sync_folder", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
@@ -35,3 +36,26 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Returns the sha256 of a file's content, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: str | os.PathLike[str]) -> None:
+    """Writes a file's content through to the disk."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Writes a folder's list of files through to the disk, where a folder can be opened."""
+    if os.name == "nt":
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 
-from tfunlearn.pool import claimed, lock
+from tfunlearn.storage import claimed, lock
 
 HOLD = f"""
 import runpy, sys

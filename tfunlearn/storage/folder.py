@@ -20,7 +20,7 @@ def writable_folder(path: str | PathLike, name: str = "out") -> pathlib.Path:
 
     Example:
         >>> import tempfile
-        >>> from tfunlearn.experiments.folder import writable_folder
+        >>> from tfunlearn.storage.folder import writable_folder
         >>> with tempfile.TemporaryDirectory() as base:
         ...     writable_folder(base + "/new").is_dir()
         True

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 
-from tfunlearn.pool.lock import claimed
+from tfunlearn.storage.lock import claimed
 
 __all__ = ["SCRATCH", "clear_scratch", "scratch"]
 
@@ -27,7 +27,7 @@ def scratch(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
         with claimed(lock):
             path = folder / f".{name}.tmp"
-            path.mkdir()
+            path.mkdir(mode=0o700)  # it may hold training data
             try:
                 yield path
             finally:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfunlearn.pool import clear_scratch, scratch
+from tfunlearn.storage.scratch import clear_scratch, scratch
 
 
 def test_a_scratch_folder_goes_at_the_end_and_when_its_process_has_died(tmp_path):
