@@ -173,6 +173,17 @@ def test_the_level_reaches_the_verdict(task):
         assert (verdict.level, verdict.inside is not None) == (float(level), known)
 
 
+def test_a_reference_that_is_given_twice_counts_once_and_is_refused(task, capsys):
+    shutil.copy("again-1.keras", "copy.keras")
+    pairs = [("again-1.keras", "copy.keras"), ("again-1.keras", "./again-1.keras")]
+    for pair in pairs:
+        more = [word for path in pair for word in ("--reference", path)]
+        assert run(*more, unlearned="logits.keras") == 1
+        error = capsys.readouterr().err
+        assert "reference: a model counts once" in error
+        assert all(repr(path.removeprefix("./")) in error for path in pair)
+
+
 def test_without_references_the_report_says_what_it_cannot_say(task, capsys):
     assert run(forget=["--class", "3", "4"]) == 0
     assert written(task) == WRITTEN

@@ -176,6 +176,7 @@ class ReferenceBank(BankReading):
         self._entries.write_settings(self.settings)
         if left := self._entries.clear_all():
             self._say(f"{left} leftovers of a process that died: removed")
+        self._require_distinct()
         todo = [item for item in items if self._fault(item, "made again") is not None]
         if not todo:
             return 0

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import secrets
 import shutil
 from collections.abc import Callable
@@ -22,10 +23,11 @@ from tfunlearn.pool import claimed, scratch
 from tfunlearn.storage.atomic import write_atomically
 from tfunlearn.storage.scratch import SCRATCH
 
-__all__ = ["ABSENT", "SETTINGS", "WEIGHTS", "Entries"]
+__all__ = ["ABSENT", "SETTINGS", "WEIGHTS", "Entries", "item_named"]
 
-ABSENT = "not there"
+ABSENT, LOCKS = "not there", "locks"
 NOTE, SETTINGS, WEIGHTS, VERSION = "note.json", "bank.json", "model.weights.h5", 1
+_NAME = re.compile("(in|out)-(0|[1-9][0-9]{0,17})")  # one spelling a seed, or copies would count
 
 
 class Entries:
@@ -47,13 +49,40 @@ class Entries:
         self.folder, self.key = folder, key
         self._files = [_file(role) for role in roles] + ([WEIGHTS] if weights else [])
         self._whole: dict[Item, tuple] = {}  # how its files looked when they were found whole
+        self._sums: dict[Item, dict[str, str]] = {}  # of its files, as long as it is whole
 
     def items(self, include_forget: bool) -> list[Item]:
         """Returns the models that have a folder, whole or not, in the order of their seeds."""
-        side = Item(0, include_forget).side + "-"
-        names = [path.name for path in self.folder.glob(side + "*")]
-        seeds = [name.removeprefix(side) for name in names]
-        return sorted(Item(int(seed), include_forget) for seed in seeds if seed.isdecimal())
+        found = [item_named(path.name) for path in self.folder.glob("*-*")]
+        return sorted(item for item in found if item and item.include_forget == include_forget)
+
+    def strangers(self) -> list[pathlib.Path]:
+        """Returns the folders that are no model's, sorted; those of the bank itself left out."""
+        found = sorted(self.folder.glob("[!.]*"))
+        return [
+            path
+            for path in found
+            if path.name != LOCKS and item_named(path.name) is None and path.is_dir()
+        ]
+
+    def copies(self) -> list[list[str]]:
+        """Returns the names of folders that hold the same logits or weights, group by group.
+
+        Models that are not whole are left out. Folders that are no model's count if they hold what
+        a model does.
+        """
+        models = [item for side in (False, True) for item in self.items(side)]
+        sums = {item.name: self._sums[item] for item in models if self.fault(item) is None}
+        sums |= {path.name: self._sums_of(path) for path in self.strangers()}
+        groups: dict[tuple, list[str]] = {}
+        for name, own in sums.items():
+            logits = tuple(own.get(file) for file in self._files if file != WEIGHTS)
+            if None not in logits:
+                groups.setdefault(logits, []).append(name)
+            if WEIGHTS in self._files and WEIGHTS in own:
+                groups.setdefault((own[WEIGHTS],), []).append(name)
+        found = {tuple(names) for names in groups.values() if len(names) > 1}
+        return [list(names) for names in sorted(found) if any(map(item_named, names))]
 
     def fault(self, item: Item) -> str | None:
         """Returns what keeps a model from being used, or None if it is whole.
@@ -69,11 +98,11 @@ class Entries:
         try:
             files = self._note(item)["files"]
             for name in self._files:
-                self._bytes(item, name, files)
+                _check_content(name, self._bytes(item, name, files))
         except (OSError, ValueError) as error:
             self._whole.pop(item, None)
             return str(error)
-        self._whole[item] = look
+        self._whole[item], self._sums[item] = look, files
         return None
 
     def note(self, item: Item) -> dict[str, Any]:
@@ -164,7 +193,7 @@ class Entries:
         return scratch(self.folder)
 
     def _lock(self, name: str) -> pathlib.Path:
-        return self.folder / "locks" / name
+        return self.folder / LOCKS / name
 
     def _temporary(self, item: Item) -> pathlib.Path:
         return self.folder / f".{item.name}.{secrets.token_hex(8)}.tmp"
@@ -188,16 +217,21 @@ class Entries:
 
     def _note(self, item: Item) -> dict[str, Any]:
         """Returns a note, or raises a ValueError with what is wrong with it."""
+        content = self._read(item, NOTE)
         try:
-            note = json.loads(self._read(item, NOTE).decode())
+            note = json.loads(content.decode())
             kept = {name: value for name, value in note.items() if name != "sha256"}
             same = marks.text_mark(kept) == note["sha256"]
-        except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError):
+        except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
             raise ValueError(f"{NOTE} is torn") from None
         if not same:
             raise ValueError(f"{NOTE} is altered, its sha256 is another")
-        if note["key"] != item_key(self.key, item):
+        if note.get("key") != item_key(self.key, item):
             raise ValueError("it was made under other settings")
+        if (note.get("seed"), note.get("include_forget")) != (item.seed, item.include_forget):
+            raise ValueError(f"{NOTE} is that of another seed")
+        if not isinstance(note.get("files"), dict):
+            raise ValueError(f"{NOTE} names no files")
         return note
 
     def _bytes(self, item: Item, name: str, files: dict[str, str]) -> bytes:
@@ -213,6 +247,15 @@ class Entries:
         except FileNotFoundError:
             raise ValueError(f"{name} is missing") from None
 
+    def _sums_of(self, folder: pathlib.Path) -> dict[str, str]:
+        """Returns the sha256 sums of a folder's files that have the names of a model's."""
+        files = [folder / name for name in self._files]
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+            if path.is_file()
+        }
+
     def _checked(self, item: Item, read: Callable[[], Any]) -> Any:
         """Returns what is read, or raises with the model's name, and looks at it anew later."""
         try:
@@ -222,6 +265,28 @@ class Entries:
             raise ValueError(
                 f"{item}: {error}. Expected: whole files; fill the bank again."
             ) from error
+
+
+def item_named(name: str) -> Item | None:
+    """Returns the model whose folder has a name, or None: each model's has one spelling alone.
+
+    Example:
+        >>> item_named("out-7"), item_named("out-07"), item_named("out-7 ")
+        (Item(seed=7, include_forget=False), None, None)
+    """
+    found = _NAME.fullmatch(name)
+    return None if found is None else Item(int(found[2]), found[1] == "in")
+
+
+def _check_content(name: str, content: bytes) -> None:
+    """Raises a ValueError unless what is in a file of logits can be used as such."""
+    if name == WEIGHTS:
+        return
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim != 2:
+        raise ValueError(f"{name} holds no logits")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds logits that are not finite")
 
 
 def _remove(path: pathlib.Path) -> None:

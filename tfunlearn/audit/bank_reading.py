@@ -28,6 +28,7 @@ class BankReading:
 
     def __init__(self, job: Job, entries: Entries, say: Callable[[str], None]) -> None:
         self._job, self._entries, self._say = job, entries, say
+        self._named: set[str] = set()
         self.folder = entries.folder
 
     @property
@@ -54,9 +55,12 @@ class BankReading:
 
         Args:
             include_forget: Of the models that are trained on the forget set as well.
+
+        Raises:
+            ValueError: If two folders hold the same logits or weights, which would count as two.
         """
-        found = self._entries.items(include_forget)
-        return [item.seed for item in found if self._fault(item, "left out") is None]
+        self._require_distinct()
+        return self._finished(include_forget)
 
     def logits(
         self, role: str, *, include_forget: bool = False, seeds: Sequence[int] | None = None
@@ -163,11 +167,35 @@ class BankReading:
         return found
 
     def __repr__(self) -> str:
-        sides = {side: len(self.finished(include_forget=side)) for side in (False, True)}
+        sides = {side: len(self._finished(side)) for side in (False, True)}
         return (
             f"ReferenceBank({str(self.folder)!r}: {sides[False]} models without the forget set, "
             f"{sides[True]} with it)"
         )
+
+    def _finished(self, include_forget: bool) -> list[int]:
+        """Returns the seeds of the whole models, copies or not."""
+        found = self._entries.items(include_forget)
+        return [item.seed for item in found if self._fault(item, "left out") is None]
+
+    def _require_distinct(self) -> None:
+        """Names, once, the folders that are no model's; raises if two hold the same model."""
+        for path in self._entries.strangers():
+            if path.name not in self._named:
+                self._named.add(path.name)
+                self._say(
+                    f"{path.name!r} is no model of this bank, whose folders are out-SEED and "
+                    "in-SEED, with the seed as 0, 1, 2, ...; left out"
+                )
+        groups = self._entries.copies()
+        if groups:
+            shown = "; ".join(" = ".join(map(repr, group)) for group in groups)
+            raise ValueError(
+                "bank: a model counts once, so none may be there twice. Expected: other logits and "
+                f"weights under every name. Received in {str(self.folder)!r}: {shown}. Remove the "
+                "copies. If each was trained, the seed changes nothing in this training (no random "
+                "start, one batch an epoch), and one model is all there is."
+            )
 
     def _fault(self, item: Item, remedy: str) -> str | None:
         """Returns what keeps a model from being used; says so if it is there and damaged."""

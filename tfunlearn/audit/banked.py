@@ -12,6 +12,7 @@ from tfunlearn import metrics
 from tfunlearn.attacks.membership import FOLDS, membership_attack
 from tfunlearn.audit import figures
 from tfunlearn.audit.bank_key import data_marks
+from tfunlearn.audit.copies import require_distinct_logits
 from tfunlearn.audit.references import References
 from tfunlearn.data import ForgetSplit
 
@@ -51,8 +52,8 @@ def take(bank: Any, split: ForgetSplit, *, held_out: bool) -> Banked:
         held_out: Whether to hold out the model with the last seed.
 
     Raises:
-        ValueError: If the bank was made for other data, holds too few models, or logits that are
-            not finite.
+        ValueError: If the bank was made for other data, holds too few models, one of them twice, or
+            logits that are not finite.
     """
     _check_data(bank, split)
     seeds = tuple(int(seed) for seed in bank.seeds)
@@ -73,6 +74,7 @@ def take(bank: Any, split: ForgetSplit, *, held_out: bool) -> Banked:
             "bank must hold logits for every model, example and class. "
             f"Expected shapes {wanted}. Received {shapes}."
         )
+    require_distinct_logits("bank", [f"seed {seed}" for seed in seeds], logits)
     last = len(seeds) - held_out
     return Banked(
         references=References(labels, {role: own[:last] for role, own in logits.items()}),

@@ -13,6 +13,7 @@ import numpy as np
 from tfunlearn.attacks.checks import check_level
 from tfunlearn.audit.banked import HELD_OUT, Banked, column_values, shown_seeds, take
 from tfunlearn.audit.columns import columns
+from tfunlearn.audit.copies import require_distinct
 from tfunlearn.audit.environment import environment
 from tfunlearn.audit.example_images import Images, illustrated, lookup
 from tfunlearn.audit.judge import Judge
@@ -91,15 +92,18 @@ def compare(
 
     Raises:
         TypeError: If something else than Keras models is compared, or images have another dtype.
-        ValueError: If the reference or the original is missing, class counts differ, a time is
-            negative or of an unknown model, the bank is of other data or too small, images have
-            another shape, number or range, or the outputs of a reference or of the original are
-            not finite.
+        ValueError: If the reference or the original is missing, a reference is there twice, class
+            counts differ, a time is negative or of an unknown model, the bank is of other data or
+            too small, images have another shape, number or range, or the outputs of a reference or
+            of the original are not finite.
     """
     check_seed(seed)
     check_level(level)
     _check_models(models, split)
     references = _references(models, reference, original, bank)
+    prints = {name: fingerprint(model) for name, model in models.items()}
+    beside = (*references, *([] if original is None else [original]))  # it was no retrained one
+    require_distinct("reference", {name: prints[name] for name in beside if references})
     banked = None if bank is None else take(bank, split, held_out=held_out)
     shown = _with_held_out(models, banked)
     times = _times(models, seconds)
@@ -138,7 +142,7 @@ def compare(
         reference_values=values,
         reference_seeds=banked.seeds if banked else (),
         evidence=illustrated({n: judge.found[n] for n in shown if n in judge.found}, look),
-        fingerprints={name: fingerprint(model) for name, model in models.items()},
+        fingerprints=prints,
         command=command,
     )
 

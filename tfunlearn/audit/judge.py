@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfunlearn.audit.copies import require_distinct_logits
 from tfunlearn.audit.evidence import evidence
 from tfunlearn.audit.references import References
 from tfunlearn.data import ForgetSplit
@@ -77,7 +78,7 @@ class Judge:
         self._kept.append(logits)
         if len(self._kept) == len(self._rows):
             roles = {role: self._split.labels(role) for role in self._split.roles}
-            self._references = References(
-                roles, {role: np.stack([own[role] for own in self._kept]) for role in roles}
-            )
+            stacked = {role: np.stack([own[role] for own in self._kept]) for role in roles}
+            require_distinct_logits("reference", self._rows, stacked)
+            self._references = References(roles, stacked)
             self._kept = []

@@ -9,7 +9,13 @@ from tfunlearn.audit import ReferenceBank
 from tfunlearn.audit.banked import HELD_OUT
 from tfunlearn.experiments.bank_found import find_bank
 from tfunlearn.experiments.file_report import FILES, write_report
-from tfunlearn.experiments.files import load_model, load_models, make_split, marked
+from tfunlearn.experiments.files import (
+    load_model,
+    load_models,
+    make_split,
+    marked,
+    require_other_files,
+)
 from tfunlearn.methods.checks import check
 from tfunlearn.report import AuditReport
 from tfunlearn.storage.folder import writable_folder
@@ -67,8 +73,8 @@ def audit_file(
 
     Raises:
         OSError: if a file is not there or ``out`` cannot be written to.
-        ValueError: if files do not fit together, there is nothing to audit, both references and a
-            bank are given, or the bank does not hold enough models.
+        ValueError: if files do not fit together, there is nothing to audit, a reference is given
+            twice, both references and a bank are given, or the bank does not hold enough models.
     """
     say, out = say or (lambda line: None), writable_folder(out)
     paths = [unlearned] if isinstance(unlearned, str | PathLike) else list(unlearned)
@@ -76,6 +82,7 @@ def audit_file(
         raise ValueError("unlearned: expected at least one model. Received: none.")
     if references and bank is not None:
         raise ValueError("bank: expected a bank or references. Received: both.")
+    require_other_files(references, "reference")
     start = load_model(original, ORIGINAL)
     split = make_split(data, start, forget=forget, classes=classes)
     check(start, split, frozenset(split.roles))

@@ -9,7 +9,7 @@ import keras
 
 from tfunlearn import audit, methods
 from tfunlearn.audit import ReferenceBank
-from tfunlearn.audit.bank_entry import SETTINGS
+from tfunlearn.audit.bank_entry import SETTINGS, item_named
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.bank import bank_of_model
 from tfunlearn.experiments.unlearn_file import with_loss
@@ -88,7 +88,7 @@ def _others(bank: ReferenceBank) -> str:
         except (OSError, ValueError, KeyError, TypeError):
             found.append(f"{path.parent.name} (its {SETTINGS} cannot be read)")
             continue
-        count = len(list(path.parent.glob("out-*")))
+        count = sum(item_named(one.name) is not None for one in path.parent.glob("out-*"))
         found.append(f"{path.parent.name} ({count} models: {_difference(bank.settings, settings)})")
     return ", ".join(found) or "no other bank"
 

@@ -87,6 +87,29 @@ def load_models(
     return found
 
 
+def require_other_files(paths: Sequence[str | PathLike], argument: str) -> None:
+    """Raises if a file is given twice, or two files have the same content.
+
+    Args:
+        paths: the files; those that are not there are left out.
+        argument: the argument's name in messages.
+
+    Raises:
+        ValueError: with the names of two files that count as one.
+    """
+    given = [pathlib.Path(path).expanduser() for path in paths]
+    seen: dict[str, pathlib.Path] = {}
+    for path in (path for path in given if path.is_file()):
+        with open(path, "rb") as file:
+            mark = hashlib.file_digest(file, "sha256").hexdigest()
+        if mark in seen:
+            raise ValueError(
+                f"{argument}: a model counts once. Expected: each file once, and no copies. "
+                f"Received: {str(seen[mark])!r} and {str(path)!r}, with the same content."
+            )
+        seen[mark] = path
+
+
 def marked(path: str | PathLike) -> str:
     """Returns a file's name and the start of its sha256, for a note.
 

@@ -11,7 +11,14 @@ import keras
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.file_report import FILES, write_report
-from tfunlearn.experiments.files import images_of, load_model, load_models, make_split, marked
+from tfunlearn.experiments.files import (
+    images_of,
+    load_model,
+    load_models,
+    make_split,
+    marked,
+    require_other_files,
+)
 from tfunlearn.experiments.stages import save_model
 from tfunlearn.methods.checks import check
 from tfunlearn.report import AuditReport
@@ -65,10 +72,11 @@ def unlearn_file(
 
     Raises:
         OSError: if a file is not there or ``out`` cannot be written to.
-        ValueError: if files, options and method do not fit together.
+        ValueError: if files, options and method do not fit together, or a reference is given twice.
         RuntimeError: if the method changed nothing or diverged.
     """
     say, out = say or (lambda line: None), writable_folder(out)
+    require_other_files(references, "reference")
     chosen, original = methods.describe(method), load_model(model)
     split = make_split(
         data, original, forget=forget, classes=classes, validation=validation, seed=seed
