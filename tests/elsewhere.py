@@ -1,4 +1,5 @@
-"""Functions of the tests on another backend of Keras, where TensorFlow cannot be imported.
+"""Functions of the tests in another process: on another backend, where TensorFlow cannot be
+imported, or on TensorFlow, where a process that dies is then an error and not the end of the tests.
 
 ``python -m tests.elsewhere BACKEND`` answers ``["module:function", argument, ...]``, one question
 after the other, so that a backend starts once, and what it compiled for one test serves the next.
@@ -18,7 +19,7 @@ BACKENDS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in 
 
 
 def on(backend, function, *arguments):
-    """Returns what a function gives on another backend, or skips where that is not installed.
+    """Returns what a function gives on a backend, or skips where that is not installed.
 
     The function stands at the top of a module; it takes and returns what JSON can hold. Warnings
     are errors there too.
@@ -42,10 +43,11 @@ class Without(PathFinder):
 
 
 def _answer_on(backend):
-    """Answers questions on a backend, with TensorFlow as if it were not installed."""
+    """Answers questions on a backend; on another one, TensorFlow is as if it were not installed."""
     os.environ["KERAS_BACKEND"] = backend
-    finders = [Without if finder is PathFinder else finder for finder in sys.meta_path]
-    sys.meta_path[:] = finders
+    if backend != "tensorflow":
+        finders = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+        sys.meta_path[:] = finders
     from tfunlearn.testing.workers import answer
 
     answer(_call)
@@ -60,7 +62,7 @@ def _call(question):
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         found = function(*arguments)
-    if "tensorflow" in sys.modules:
+    if "tensorflow" in sys.modules and os.environ["KERAS_BACKEND"] != "tensorflow":
         raise RuntimeError("TensorFlow was imported, or was made to look like it")
     return found
 

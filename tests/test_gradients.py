@@ -125,10 +125,10 @@ NETS = {  # and whether one backward pass over a batch is enough
         True,
     ),
     "used twice": (_shared, True),  # seen only when it runs
+    "used at each step": (lambda: _stack(layers.TimeDistributed(layers.Dense(4))), False),
 }
 
 
-@pytest.mark.filterwarnings("ignore:Using a while_loop")
 @pytest.mark.parametrize("name", NETS)
 def test_equals_one_example_after_the_other(name):
     build, covered = NETS[name]
@@ -156,7 +156,6 @@ def test_equals_one_example_after_the_other(name):
     assert attributes == [set(vars(layer)) for layer in models.iter_layers(net)]
 
 
-@pytest.mark.filterwarnings("ignore:Using a while_loop")
 @pytest.mark.parametrize("name", [name for name in NETS if name != "layer norm"])  # is float32
 def test_in_float64_the_sums_are_those_of_a_tape_to_the_last_digits(name):
     import tensorflow as tf
@@ -269,6 +268,22 @@ def test_streams_share_a_trace_and_have_sums_of_their_own(linear, split):
             np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("of", POWERS)
+def test_a_token_that_comes_up_again_is_added_up_before_the_power(of):
+    import tensorflow as tf
+
+    net = keras.Sequential([keras.Input((6,)), layers.Embedding(4, 2), layers.Flatten()])
+    net.add(layers.Dense(3))
+    x, y = np.random.default_rng(0).integers(0, 4, (8, 6)), np.arange(8) % 3
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(entropy(y, net(x)))
+    slopes = tape.gradient(loss, net.trainable_variables)
+    sums, _ = gradients.gradient_sum(net, [(x, y)], entropy, of=of)
+    for got, slope in zip(sums, slopes, strict=True):
+        want = POWERS[of](tf.convert_to_tensor(slope).numpy())
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("room", [2**22, 200, 1])  # bytes: 16 batches, a few, and one at a time
 def test_batches_of_all_sizes_count_once(linear, monkeypatch, room):
     monkeypatch.setattr(groups, "_INPUTS", room)
@@ -326,7 +341,7 @@ def test_a_gradient_for_every_row():
         )
         return [used, unused]
 
-    made = autodiff.compiled(lambda *rows: autodiff.vectorize(slopes, rows), False)
+    made = autodiff.compiled(lambda *rows: autodiff.stacked(slopes, rows, rows), False)
     used, unused = map(ops.convert_to_numpy, made(*map(ops.convert_to_tensor, rows)))
     np.testing.assert_allclose(used, [[3.0, 12.0], [270.0, 30.0]])
     np.testing.assert_array_equal(unused, np.zeros((2, 2)))

@@ -1,4 +1,4 @@
-"""What each backend names in its own way: differentiate, vectorise, repeat, compile."""
+"""What each backend names in its own way: differentiate, repeat, compile."""
 
 import functools
 from collections.abc import Callable
@@ -33,25 +33,45 @@ def gradient(function: Callable[[list[Any]], Any], inputs: list[Any]) -> list[An
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         value = function(inputs)
-    return tape.gradient(value, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    slopes = tape.gradient(value, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    # a look-up's gradient has a row for each token; Keras squares those before they are added up
+    return [tf.convert_to_tensor(slope) for slope in slopes]
 
 
-def vectorize(function: Callable[..., Any], rows: tuple[Any, ...]) -> Any:
+def vectorizes() -> bool:
+    """Tells whether gradients of single examples are vectorised, rather than taken in a loop.
+
+    JAX vectorises whatever it can differentiate. TensorFlow does not: ``tf.vectorized_map`` of the
+    gradient of attention writes outside its memory, and of a loop, as recurrent layers have, it is
+    an error. PyTorch cannot vectorise a gradient that is taken by ``torch.autograd``.
+    """
+    return _backend() == "jax"
+
+
+def stacked(
+    function: Callable[..., list[Any]], rows: tuple[Any, ...], like: list[Any]
+) -> list[Any]:
     """Returns a function's results for every row of some tensors, stacked along a first axis.
 
     Args:
-        function: takes one row of each tensor.
+        function: takes one row of each tensor, returns a list of tensors.
         rows: tensors with one first axis in common.
+        like: tensors of the types that the function returns.
     """
     if _backend() == "jax":
         import jax
 
         return jax.vmap(function)(*rows)
     if _backend() == "torch":
-        return on_torch.vectorize(function, rows)
+        return on_torch.stacked(function, rows)
     import tensorflow as tf
 
-    return tf.vectorized_map(lambda row: function(*row), rows)
+    return tf.map_fn(
+        lambda row: function(*row),
+        rows,
+        fn_output_signature=[part.dtype for part in like],
+        parallel_iterations=AT_ONCE,
+    )
 
 
 def accumulated(

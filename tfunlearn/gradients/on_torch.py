@@ -32,7 +32,7 @@ def gradient(function: Callable[[list[Any]], Any], inputs: list[Any]) -> list[An
         )
 
 
-def vectorize(function: Callable[..., Any], rows: tuple[Any, ...]) -> Any:
+def stacked(function: Callable[..., Any], rows: tuple[Any, ...]) -> Any:
     """Returns a function's results for every row of some tensors, stacked along a first axis.
 
     Row after row: PyTorch cannot vectorise a gradient that is taken by ``torch.autograd``.

@@ -1,4 +1,4 @@
-"""Sums of gradients over batches, or over single examples without a loop over them."""
+"""Sums of gradients over batches, or over single examples."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
@@ -7,7 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfunlearn.gradients.autodiff import AT_ONCE, accumulated, compiled, gradient, vectorize
+from tfunlearn.gradients.autodiff import (
+    AT_ONCE,
+    accumulated,
+    compiled,
+    gradient,
+    stacked,
+    vectorizes,
+)
 from tfunlearn.gradients.groups import filled, grouped
 from tfunlearn.gradients.step_cache import step_for
 from tfunlearn.gradients.taps import covers, tapped
@@ -113,7 +120,8 @@ def gradient_sums(
     if per not in ("batch", "example"):
         raise ValueError(f"per: expected 'batch' or 'example'. Received: {per!r}.")
     alone = per == "example" and of != "identity"
-    size = _chunk(model, chunk, all_at_once=not covers(model)) if alone else None
+    together = vectorizes() and not covers(model)
+    size = _chunk(model, chunk, all_at_once=together) if alone else None
     kind = _example_step if alone else _batch_step
 
     def make(present: Present) -> Step:
@@ -229,8 +237,17 @@ def _example_step(present: Present, loss: Loss, power: Callable, mean: bool) -> 
         sums = _tapped(present(), loss, values, others, x, y, counts, power)
         if sums is not None:
             return sums
-        rows = map(widened, _vectorized(present(), loss, values, others, x, y))
-        return [ops.tensordot(ops.cast(counts, part.dtype), power(part), axes=1) for part in rows]
+        single = _single(present(), loss, values, others)
+        if vectorizes():
+            rows = map(widened, stacked(single, (x, y), values))
+            return [ops.tensordot(ops.cast(counts, row.dtype), power(row), axes=1) for row in rows]
+
+        def one(x: Any, y: Any) -> list[Any]:
+            return [power(widened(part)) for part in single(x, y)]
+
+        start = [ops.zeros(value.shape, wide(value.dtype)) for value in values]
+        number = ops.cast(ops.sum(counts), "int32")  # those that count come first
+        return accumulated(one, start, (x, y), number)
 
     return step
 
@@ -240,7 +257,7 @@ def _rows(
 ) -> list[Any]:
     """Returns the gradient of each example, stacked along a first axis."""
     rows = _tapped(model, loss, values, others, x, y, 1.0, None)
-    return _vectorized(model, loss, values, others, x, y) if rows is None else rows
+    return stacked(_single(model, loss, values, others), (x, y), values) if rows is None else rows
 
 
 def _tapped(
@@ -264,10 +281,8 @@ def _tapped(
     return tapped(model, total, x.shape[0], power)
 
 
-def _vectorized(
-    model: keras.Model, loss: Loss, values: list[Any], others: list[Any], x: Any, y: Any
-) -> list[Any]:
-    """Returns the gradient of each example, for models of any layers."""
+def _single(model: keras.Model, loss: Loss, values: list[Any], others: list[Any]) -> Callable:
+    """Returns the gradient of one example as a function of it, for models of any layers."""
 
     def one(x: Any, y: Any) -> list[Any]:
         def total(values: list[Any]) -> Any:
@@ -275,7 +290,7 @@ def _vectorized(
 
         return gradient(total, values)
 
-    return vectorize(one, (x, y))
+    return one
 
 
 def _terms(

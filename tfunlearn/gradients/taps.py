@@ -31,8 +31,15 @@ def covers(model: keras.Model) -> bool:
         return False
     if any(isinstance(part, layers.Lambda) for part in parts):
         return False
+    if any(_holds_weights(part) for part in parts if not isinstance(part, keras.Model)):
+        return False
     known = {id(weight) for layer in parts if _plain(layer) for weight in _named(layer).values()}
     return known >= {id(weight) for weight in model.trainable_variables}
+
+
+def _holds_weights(layer: layers.Layer) -> bool:
+    """Tells whether a layer runs others with weights, in its own way: more than once, perhaps."""
+    return any(inner.trainable_variables for inner in iter_layers(layer))
 
 
 def tapped(
