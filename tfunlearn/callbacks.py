@@ -214,7 +214,7 @@ class Rewind(keras.callbacks.Callback):
 
     def _error(self, role: str) -> float:
         """Returns the share of a role's examples that the model gets wrong."""
-        stream = batches(self._split, role, batch_size=self._batch_size)
+        stream = batches(self._split.unweighted(), role, batch_size=self._batch_size)
         scores = self._net.predict(stream, verbose=0)
         return float(np.mean(scores.argmax(-1) != self._split.labels(role)))
 

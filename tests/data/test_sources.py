@@ -343,8 +343,8 @@ BAD_STREAMS = {
         ValueError,
         ["(image, label)"],
     ),
-    "weights too": (
-        lambda: tf.data.Dataset.from_tensor_slices((images(), LABELS, LABELS)),
+    "four parts": (
+        lambda: tf.data.Dataset.from_tensor_slices((images(), LABELS, LABELS, LABELS)),
         ValueError,
         ["(image, label)"],
     ),

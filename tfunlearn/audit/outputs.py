@@ -55,7 +55,7 @@ class Reader:
         self, split: ForgetSplit, roles: tuple[str, ...], *, batch_size: int = 512
     ) -> None:
         self._batches = {
-            role: streams.batches(split, role, batch_size=batch_size) for role in roles
+            role: streams.batches(split.unweighted(), role, batch_size=batch_size) for role in roles
         }
         self._config: Any = None
         self._twin: keras.Model | None = None

@@ -1,6 +1,7 @@
 """Examples held in two arrays."""
 
 from collections.abc import Iterator
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +11,25 @@ from tfunlearn.data.blocks import as_written, mapped
 from tfunlearn.data.labels import check_labels
 from tfunlearn.data.passes import finish, passes
 from tfunlearn.data.rows import SINGLE, Rows, note_rows
+from tfunlearn.data.weights import check_weights
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 class ArraySource:
-    """Examples held in two arrays, shared and not copied until a role is read."""
+    """Examples held in two arrays, shared and not copied until a role is read.
+
+    Args:
+        x: inputs, ``(N, ...)``.
+        y: integer labels.
+        name: the inputs' name in messages.
+        weights: sample weights, ``(N,)``; None for batches without.
+    """
 
     is_stream = False
 
-    def __init__(self, x: Any, y: Any, name: str = "x") -> None:
+    def __init__(self, x: Any, y: Any, name: str = "x", weights: Any = None) -> None:
         x = np.asanyarray(x)
         if x.dtype == object:
             raise TypeError(
@@ -31,6 +40,7 @@ class ArraySource:
             raise ValueError(f"{name}: expected shape (N, ...). Received shape {x.shape}.")
         self.x, self.y = x, check_labels(y, len(x), "y" if name == "x" else f"{name} labels")
         self.shape, self.dtype = x.shape[1:], str(x.dtype)
+        self.weights = None if weights is None else check_weights(weights, len(x))
         self._lender: ArraySource | None = None  # whose tensor of the inputs is used
 
     def take(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,13 +58,30 @@ class ArraySource:
 
     def relabelled(self, y: np.ndarray) -> "ArraySource":
         """Returns the same inputs, shared as arrays and as tensors, with other labels."""
-        other = ArraySource(self.x, y)
+        return self._changed(y=check_labels(y, len(self.y)))
+
+    def weighted(self, weights: np.ndarray | None) -> "ArraySource":
+        """Returns the same inputs and labels with other sample weights, float32, or none."""
+        return self._changed(weights=weights)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Inputs and labels, and sample weights where there are some."""
+        return (self.x, self.y) if self.weights is None else (self.x, self.y, self.weights)
+
+    def tensors(self) -> tuple[Any, ...]:
+        """Returns ``arrays`` as tensors, made once and shared by all streams."""
+        both = (self._images, self._labels)
+        return both if self.weights is None else (*both, self._weights)
+
+    def _changed(self, **parts: Any) -> "ArraySource":
+        """Returns a source with other labels or weights, which lends the tensor of the inputs."""
+        other = copy(self)
+        for name in ("_images", "_labels", "_weights"):
+            other.__dict__.pop(name, None)
+        other.__dict__.update(parts)
         other._lender = self if self._lender is None else self._lender
         return other
-
-    def tensors(self) -> tuple[Any, Any]:
-        """Returns inputs and labels as tensors, made once and shared by all streams."""
-        return self._images, self._labels
 
     @cached_property
     def _images(self) -> Any:
@@ -72,6 +99,13 @@ class ArraySource:
         with tf.device("CPU"):
             return tf.constant(self.y)
 
+    @cached_property
+    def _weights(self) -> Any:
+        import tensorflow as tf
+
+        with tf.device("CPU"):
+            return tf.constant(self.weights)
+
     def dataset(
         self,
         ids: np.ndarray,
@@ -84,7 +118,7 @@ class ArraySource:
         """Returns batches of the examples at some ids, reshuffled at each pass under the seed."""
         import tensorflow as tf
 
-        x, y = self._images, self._labels
+        parts = self.tensors()
         total = len(ids) if needed is None else needed
         rows = Rows(self, ids, batch_size, shuffle, seed, total, lane, passes())
 
@@ -95,5 +129,5 @@ class ArraySource:
         batches = tf.data.Dataset.from_generator(order, output_signature=spec).flat_map(
             as_written(lambda row: tf.data.Dataset.from_tensor_slices(row).batch(batch_size))
         )
-        batches = mapped(batches, lambda row: (tf.gather(x, row), tf.gather(y, row)))
+        batches = mapped(batches, lambda row: tuple(tf.gather(part, row) for part in parts))
         return note_rows(finish(batches, total, batch_size), {SINGLE: rows})

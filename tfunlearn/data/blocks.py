@@ -1,7 +1,8 @@
 """A stream as blocks of rows, which are repeated and shuffled without a step for each row.
 
 A block is ``(images, labels)`` of some examples that follow each other, ``(rows, ...)`` and
-``(rows,)``. How many rows it has is of no account: `rebatched` makes batches of one size.
+``(rows,)``, and may have their weights as a third part, ``(rows,)``. How many rows it has is of no
+account: `rebatched` makes batches of one size.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,10 +42,10 @@ def as_written(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def numbered(blocks: "tf.data.Dataset") -> "tf.data.Dataset":
-    """Returns ``(position of the first row, images, labels)`` for every block."""
+    """Returns ``(position of the first row, images, labels, ...)`` for every block."""
     import tensorflow as tf
 
-    def number(start: Any, block: tuple[Any, Any]) -> tuple[Any, tuple[Any, Any, Any]]:
+    def number(start: Any, block: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         return start + tf.shape(block[1], tf.int64)[0], (start, *block)
 
     return blocks.scan(np.int64(0), as_written(number))

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfunlearn.data.labels import check_ids
 from tfunlearn.data.sources import ArraySource, Source, StreamSource
+from tfunlearn.data.weights import check_retain
 
 if TYPE_CHECKING:
     from tfunlearn.data.split import ForgetSplit
@@ -28,6 +29,8 @@ def build(
     stays = np.ones(len(train.y), bool)
     stays[forget] = False
     ids = {"forget": forget, "retain": np.flatnonzero(stays)}
+    if train.weights is not None:
+        check_retain(train.weights, ids["retain"], "sample_weight")
     held_out: dict[str, Source] = {}
     for role, data in (("validation", validation), ("test", test)):
         if data is not None or role == "test":
@@ -46,6 +49,12 @@ def _held_out_source(data: Any, role: str, train: Source) -> Source:
         source: Source = ArraySource(*data, name=role)
     elif hasattr(data, "element_spec"):
         source = StreamSource(data, name=role)
+        if source.weights is not None:
+            raise ValueError(
+                f"{role}: sample weights are of training examples; what is measured has none. "
+                "Expected: elements (image, label). Received: elements of three; "
+                "dataset.map(lambda x, y, weight: (x, y)) drops them."
+            )
     else:
         raise TypeError(f"{role}: expected (x, y). Received: {type(data).__name__}.")
     if "uint8" in (source.dtype, train.dtype) and source.dtype != train.dtype:

@@ -86,6 +86,11 @@ class Roles:
         """Returns the labels of a role as int64 ``(N,)``, in the order of its ids."""
         return self.source(role).y[self.ids[role]]
 
+    def sample_weights(self, role: str) -> np.ndarray | None:
+        """Returns the weights of a role's examples as float32 ``(N,)``, or None if it has none."""
+        weights = self.source(role).weights
+        return None if weights is None else weights[self.ids[role]]
+
     def class_counts(self, role: str) -> np.ndarray:
         """Returns how many examples of each class a role holds, shape ``(num_classes,)``."""
         return np.bincount(self.labels(role), minlength=self.num_classes)
@@ -99,7 +104,7 @@ class Roles:
         seed: int = 0,
         transform: Callable[[Any, Any], tuple[Any, Any]] | None = None,
     ) -> "tf.data.Dataset":
-        """Returns a role as batches of ``(image, label)``, prefetched.
+        """Returns a role as batches of ``(image, label)``, prefetched; weights are a third part.
 
         Args:
             role: ``"forget"``, ``"retain"``, ``"validation"`` or ``"test"``.
@@ -125,7 +130,10 @@ class Roles:
             return batches
         import tensorflow as tf
 
-        return batches.map(transform, num_parallel_calls=tf.data.AUTOTUNE).prefetch(AHEAD)
+        def changed(x: Any, y: Any, *weights: Any) -> tuple[Any, ...]:
+            return *transform(x, y), *weights
+
+        return batches.map(changed, num_parallel_calls=tf.data.AUTOTUNE).prefetch(AHEAD)
 
     def relabelled(self, role: str, labels: Any) -> "Self":
         """Returns a split with the same examples and other labels of one role.
@@ -215,12 +223,14 @@ class Roles:
         return dataclasses.replace(self, ids=ids, _held_out=held_out)
 
     def fingerprint(self) -> str:
-        """Returns a sha256 of the ids and labels of every role, as hexadecimal text."""
+        """Returns a sha256 of every role's ids, labels and weights, as hexadecimal text."""
         digest = hashlib.sha256()
         for role in self.roles:
             digest.update(role.encode())
             digest.update(self.ids[role].astype("<i8").tobytes())
             digest.update(self.labels(role).astype("<i8").tobytes())
+            if (weights := self.sample_weights(role)) is not None:
+                digest.update(b"weights" + weights.astype("<f4").tobytes())
         return digest.hexdigest()
 
     def source(self, role: str) -> Source:

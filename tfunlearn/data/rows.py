@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tfunlearn.data.array_source import ArraySource
 
 _KNOWN: weakref.WeakKeyDictionary[Any, Mapping[str, Rows]] = weakref.WeakKeyDictionary()
-SINGLE = ""  # the name of the only part of a stream whose batches are (x, y)
+SINGLE = ""  # the name of the only part of a stream whose batches are no dicts
 
 
 def epoch_order(size: int, needed: int, shuffle: bool, key: list[int]) -> np.ndarray:
@@ -77,12 +77,27 @@ class Rows:
         return -(-self.total // self.batch_size)
 
 
+def by_part(parts: Mapping[str, tuple[Any, ...]]) -> tuple[dict[str, Any], ...]:
+    """Returns batches ``(x, y)`` or ``(x, y, weights)`` of some parts side by side.
+
+    Args:
+        parts: part to its batch.
+
+    Returns:
+        ``({part: x}, {part: y})``, and with the weights of those parts that have some a third dict.
+    """
+    return tuple(
+        {name: batch[place] for name, batch in parts.items() if len(batch) > place}
+        for place in range(max(map(len, parts.values())))
+    )
+
+
 def note_rows(stream: Any, rows: Mapping[str, Rows] | None) -> Any:
     """Keeps which rows a stream's batches are, and returns the stream.
 
     Args:
         stream: a ``tf.data.Dataset``.
-        rows: part to its rows; ``{SINGLE: rows}`` for batches ``(x, y)``; None if they are unknown.
+        rows: part to its rows; ``{SINGLE: rows}`` for batches of no dicts; None if unknown.
     """
     if rows is not None:
         _KNOWN[stream] = rows

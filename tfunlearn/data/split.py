@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfunlearn.data.building import build, share_of_classes
-from tfunlearn.data.roles import Arrays, Roles
+from tfunlearn.data.roles import Arrays
 from tfunlearn.data.sources import ArraySource, StreamSource
+from tfunlearn.data.weighted import Weighted
 from tfunlearn.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class ForgetSplit(Roles):
+class ForgetSplit(Weighted):
     """Training data as a partition into roles ``forget`` and ``retain``, with held-out roles.
 
     Make one with ``by_index``, ``random``, ``by_class``, ``by_group`` or ``from_dataset``. Arrays
@@ -55,6 +56,7 @@ class ForgetSplit(Roles):
         test: Arrays,
         validation: Arrays | None = None,
         num_classes: int | None = None,
+        sample_weight: Any = None,
     ) -> "ForgetSplit":
         """Forgets the training examples at the given positions.
 
@@ -65,15 +67,16 @@ class ForgetSplit(Roles):
             test: held-out ``(x, y)``, never trained on.
             validation: held-out ``(x, y)`` for methods that choose a checkpoint.
             num_classes: number of classes; by default the largest label seen plus one.
+            sample_weight: weight of each training example in the loss, ``(N,)``; by default none.
 
         Raises:
             TypeError: if ids or labels are not integers.
-            ValueError: if ids are empty, duplicated, out of range or everything, or if labels are
-                one-hot, negative, too large or of another length.
+            ValueError: if ids are empty, duplicated, out of range or everything; if labels are
+                one-hot, negative, too large or of another length; or if weights are negative, not
+                finite, of another length, or all 0 on retain.
         """
-        return build(
-            cls, ArraySource(x, y), "index", lambda labels: forget, test, validation, num_classes
-        )
+        source = ArraySource(x, y, weights=sample_weight)
+        return build(cls, source, "index", lambda labels: forget, test, validation, num_classes)
 
     @classmethod
     def random(
@@ -87,6 +90,7 @@ class ForgetSplit(Roles):
         test: Arrays,
         validation: Arrays | None = None,
         num_classes: int | None = None,
+        sample_weight: Any = None,
     ) -> "ForgetSplit":
         """Forgets a random share of the training data.
 
@@ -99,6 +103,7 @@ class ForgetSplit(Roles):
             test: held-out ``(x, y)``.
             validation: held-out ``(x, y)``.
             num_classes: number of classes; by default the largest label seen plus one.
+            sample_weight: weight of each training example in the loss, ``(N,)``; by default none.
 
         Raises:
             ValueError: if the share is not inside (0, 1) or comes to no example, and as
@@ -115,7 +120,8 @@ class ForgetSplit(Roles):
             return numbers.permutation(len(labels))[: round(fraction * len(labels))]
 
         detail = f"{fraction:.4g} of the training data at random"
-        return build(cls, ArraySource(x, y), "random", draw, test, validation, num_classes, detail)
+        source = ArraySource(x, y, weights=sample_weight)
+        return build(cls, source, "random", draw, test, validation, num_classes, detail)
 
     @classmethod
     def by_class(
@@ -129,6 +135,7 @@ class ForgetSplit(Roles):
         test: Arrays,
         validation: Arrays | None = None,
         num_classes: int | None = None,
+        sample_weight: Any = None,
     ) -> "ForgetSplit":
         """Forgets whole classes, or a random share of each of them.
 
@@ -141,6 +148,7 @@ class ForgetSplit(Roles):
             test: held-out ``(x, y)``.
             validation: held-out ``(x, y)``.
             num_classes: number of classes; by default the largest label seen plus one.
+            sample_weight: weight of each training example in the loss, ``(N,)``; by default none.
 
         Raises:
             ValueError: if a class does not occur, and as ``by_index``.
@@ -160,7 +168,8 @@ class ForgetSplit(Roles):
             return share_of_classes(labels, wanted, fraction, np.random.default_rng(seed))
 
         detail = f"{fraction:.4g} of class {', '.join(map(str, wanted.tolist()))}"
-        return build(cls, ArraySource(x, y), "class", draw, test, validation, num_classes, detail)
+        source = ArraySource(x, y, weights=sample_weight)
+        return build(cls, source, "class", draw, test, validation, num_classes, detail)
 
     @classmethod
     def by_group(
@@ -173,6 +182,7 @@ class ForgetSplit(Roles):
         test: Arrays,
         validation: Arrays | None = None,
         num_classes: int | None = None,
+        sample_weight: Any = None,
     ) -> "ForgetSplit":
         """Forgets all records of the given groups, for instance of a person.
 
@@ -184,6 +194,7 @@ class ForgetSplit(Roles):
             test: held-out ``(x, y)``.
             validation: held-out ``(x, y)``.
             num_classes: number of classes; by default the largest label seen plus one.
+            sample_weight: weight of each training example in the loss, ``(N,)``; by default none.
 
         Raises:
             ValueError: if a group does not occur, if ``groups`` has another length, and as
@@ -206,7 +217,8 @@ class ForgetSplit(Roles):
             return np.flatnonzero(np.isin(groups, wanted))
 
         detail = f"{len(wanted)} group{'s' if len(wanted) != 1 else ''}"
-        return build(cls, ArraySource(x, y), "group", draw, test, validation, num_classes, detail)
+        source = ArraySource(x, y, weights=sample_weight)
+        return build(cls, source, "group", draw, test, validation, num_classes, detail)
 
     @classmethod
     def from_dataset(
@@ -228,7 +240,8 @@ class ForgetSplit(Roles):
 
         Args:
             dataset: single ``(image, label)`` examples, or batches of them as ``Dataset.batch``
-                gives, which are quicker; in the same order at every pass.
+                gives, which are quicker; in the same order at every pass. With a third part that is
+                the sample weight.
             forget: positions of examples to forget, counted across batches, each one once.
             test: held-out dataset, likewise, or arrays ``(x, y)``.
             validation: likewise.

@@ -22,13 +22,14 @@ def write_split(
 
     Args:
         split: The split; no role of a stream is among those that are written.
-        folder: Where `x-N.npy`, `y-N.npy` and `ids-ROLE.npy` go.
+        folder: Where `x-N.npy`, `y-N.npy`, `weights-N.npy` and `ids-ROLE.npy` go.
         roles: Roles to write, retain among them; by default all.
 
     Returns:
         JSON values.
     """
     numbers: dict[int, int] = {}
+    weighted: list[int] = []
     sources = {}
     for role in split.roles if roles is None else roles:
         source = split.source(role)
@@ -36,10 +37,13 @@ def write_split(
             number = numbers[id(source)] = len(numbers)
             np.save(folder / f"x-{number}.npy", source.x, allow_pickle=False)
             np.save(folder / f"y-{number}.npy", source.y, allow_pickle=False)
+            if source.weights is not None:
+                np.save(folder / f"weights-{number}.npy", source.weights, allow_pickle=False)
+                weighted.append(number)
         np.save(folder / f"ids-{role}.npy", split.ids[role], allow_pickle=False)
         sources[role] = numbers[id(source)]
     known = {"kind": split.kind, "num_classes": split.num_classes, "detail": split.detail}
-    return {**known, "sources": sources}
+    return {**known, "sources": sources, "weighted": weighted}
 
 
 def read_split(folder: pathlib.Path, content: Mapping[str, Any]) -> ForgetSplit:
@@ -68,7 +72,8 @@ def read_split(folder: pathlib.Path, content: Mapping[str, Any]) -> ForgetSplit:
         ids[role] = _load(folder, f"ids-{role}")
         if number not in found:
             x, y = _load(folder, f"x-{number}", mmap_mode="r"), _load(folder, f"y-{number}")
-            found[number] = ArraySource(x, y)
+            own = _load(folder, f"weights-{number}") if number in content["weighted"] else None
+            found[number] = ArraySource(x, y, weights=own)
     by_role = {role: found[number] for role, number in content["sources"].items()}
     return ForgetSplit(
         content["kind"],

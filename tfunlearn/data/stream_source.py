@@ -10,6 +10,7 @@ from tfunlearn.data import blocks
 from tfunlearn.data.labels import check_labels
 from tfunlearn.data.passes import finish
 from tfunlearn.data.pipelines import need_tensorflow
+from tfunlearn.data.weights import check_weights
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -27,11 +28,11 @@ class StreamSource:
     def __init__(self, dataset: "tf.data.Dataset", name: str = "dataset") -> None:
         need_tensorflow(f"{name}: a stream", "arrays (data.by_index, data.random, data.by_class)")
         self._name = name
-        image, batched = _example_spec(dataset, name)
+        image, batched, weighted = _example_spec(dataset, name)
         self.shape, self.dtype = tuple(image.shape), image.dtype.name
         self._blocks = dataset if batched else blocks.blocks_of(dataset)
         self._held = _Held()
-        labels, finite, marks = self._survey()
+        labels, weights, finite, marks = self._survey()
         first = self._blocks if batched else blocks.blocks_of(dataset.take(_MARKED))
         again = _marks(first.take(_LOOKED))
         if not np.array_equal(marks[: len(again)], again, equal_nan=True):
@@ -41,16 +42,20 @@ class StreamSource:
                 "whose first examples differ from pass to pass."
             )
         self.y, self._read, self._finite = labels, labels, finite
+        self.weights: np.ndarray | None = None
+        if weighted:  # looked up by position from here on
+            self.weights = check_weights(weights, len(labels), f"{name} sample weights")
+            self._blocks = blocks.mapped(self._blocks, lambda *block: block[:2])
 
-    def _survey(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Reads the stream once: every label, whether each image is finite, the marks."""
+    def _survey(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Reads the stream once: labels, sample weights, whether each image is finite, marks."""
         import tensorflow as tf
 
         if self._blocks.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ValueError(f"{self._name}: expected a finite dataset. Received an endless one.")
-        labels, finite, marks = _Column(), _Column(), _Column()
+        labels, weights, finite, marks = _Column(), _Column(), _Column(), _Column()
         described = blocks.mapped(blocks.numbered(self._blocks), _describe)
-        for label, ok, mark in described.as_numpy_iterator():
+        for label, weight, ok, mark in described.as_numpy_iterator():
             if len(label) != len(ok):
                 raise ValueError(
                     f"{self._name}: expected batches with one label for each image. Received "
@@ -58,6 +63,7 @@ class StreamSource:
                     "tf.argmax."
                 )
             labels.append(label)
+            weights.append(weight)
             finite.append(ok)
             marks.append(mark)
         if not labels.size:
@@ -65,6 +71,7 @@ class StreamSource:
         found = labels.values()
         return (
             check_labels(found, len(found), f"{self._name} labels"),
+            weights.values(),
             finite.values(),
             marks.values(),
         )
@@ -84,6 +91,12 @@ class StreamSource:
         """Returns the same stream with other labels, looked up by position."""
         other = copy(self)
         other.y = y
+        return other
+
+    def weighted(self, weights: np.ndarray | None) -> "StreamSource":
+        """Returns the same stream with other sample weights, float32, or without."""
+        other = copy(self)
+        other.weights = weights
         return other
 
     def dataset(
@@ -112,7 +125,7 @@ class StreamSource:
         """Returns batches of which the last fails where it has not what is left of the total."""
         import tensorflow as tf
 
-        def check(number: Any, batch: tuple[Any, Any]) -> tuple[Any, Any]:
+        def check(number: Any, batch: tuple[Any, ...]) -> tuple[Any, ...]:
             wanted = tf.minimum(total - number * batch_size, batch_size)
             words = self._unlike("examples", f"{total} at these ids")
             seen = tf.shape(batch[1], tf.int64)[0]
@@ -138,14 +151,15 @@ class StreamSource:
             images = self._collected(ids)
             self._held.put(ids, images, int(size))
         with tf.device("CPU"):
-            return tf.data.Dataset.from_tensors((images, tf.constant(self.y[ids])))
+            own = tuple(tf.constant(part[ids]) for part in self._looked_up())
+            return tf.data.Dataset.from_tensors((images, *own))
 
     def _collected(self, ids: np.ndarray) -> Any:
         """Returns the images at some ids as one tensor."""
         import tensorflow as tf
 
         images, start = np.empty((len(ids), *self.shape), tf.as_dtype(self.dtype).as_numpy_dtype), 0
-        for block, _ in self._picked(ids).as_numpy_iterator():
+        for block, *_ in self._picked(ids).as_numpy_iterator():
             images[start : start + len(block)] = block
             start += len(block)
         if start != len(ids):
@@ -160,6 +174,10 @@ class StreamSource:
             f"first pass. Received: {received}."
         )
 
+    def _looked_up(self) -> tuple[np.ndarray, ...]:
+        """Returns what is known by position: labels, and sample weights if there are some."""
+        return (self.y,) if self.weights is None else (self.y, self.weights)
+
     def _picked(self, ids: np.ndarray) -> "tf.data.Dataset":
         """Returns the rows at some ids, in their order, and fails where the labels are not those.
 
@@ -169,15 +187,15 @@ class StreamSource:
 
         flags = np.zeros(len(self.y), bool)
         flags[ids] = True
-        table, read, own = (tf.constant(part) for part in (flags, self._read, self.y))
+        table, read, *own = (tf.constant(p) for p in (flags, self._read, *self._looked_up()))
         words = self._unlike("order", "the same labels")
 
-        def pick(start: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+        def pick(start: Any, images: Any, labels: Any) -> tuple[Any, ...]:
             labels = _flat(labels)
             here = slice(start, start + tf.shape(labels, tf.int64)[0])
             with tf.control_dependencies([tf.debugging.assert_equal(labels, read[here], words)]):
                 rows = tf.where(table[here])[:, 0]
-            return tf.gather(images, rows), tf.gather(own[here], rows)
+            return tf.gather(images, rows), *(tf.gather(part[here], rows) for part in own)
 
         return blocks.mapped(blocks.numbered(self._blocks), pick)
 
@@ -235,8 +253,8 @@ class _Column:
         return self._array[: self.size].copy()
 
 
-def _example_spec(dataset: Any, name: str) -> tuple[Any, bool]:
-    """Returns the image spec of a dataset of (image, label), and whether it is of batches.
+def _example_spec(dataset: Any, name: str) -> tuple[Any, bool, bool]:
+    """Returns a dataset's image spec, whether it is of batches, and whether it has sample weights.
 
     Batches are those of a size that is left open: one that is stated looks like one-hot labels.
     """
@@ -245,9 +263,12 @@ def _example_spec(dataset: Any, name: str) -> tuple[Any, bool]:
     if not isinstance(dataset, tf.data.Dataset):
         raise TypeError(f"{name}: expected a tf.data.Dataset. Received: {type(dataset).__name__}.")
     spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2:
-        raise ValueError(f"{name}: expected elements (image, label). Received elements {spec}.")
-    image, label = spec
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(
+            f"{name}: expected elements (image, label) or (image, label, sample weight). "
+            f"Received elements {spec}."
+        )
+    image, label, *weights = spec
     if not isinstance(image, tf.TensorSpec) or image.shape.rank is None:
         raise ValueError(
             f"{name}: expected images that are single tensors of known rank. Received {image}; "
@@ -255,9 +276,10 @@ def _example_spec(dataset: Any, name: str) -> tuple[Any, bool]:
         )
     shape = None if label.shape.rank is None else tuple(label.shape)
     if shape in ((), (1,)):
-        return image, False
+        return image, False, _is_weighted(weights, ((), (1,)), name)
     if shape in ((None,), (None, 1)) and image.shape.rank > 1 and image.shape[0] is None:
-        return tf.TensorSpec(image.shape[1:], image.dtype), True
+        both = _is_weighted(weights, ((None,), (None, 1)), name)
+        return tf.TensorSpec(image.shape[1:], image.dtype), True, both
     raise ValueError(
         f"{name}: expected (image, label) with scalar labels, or batches of them as dataset.batch "
         f"gives. Received images of shape {image.shape} with labels of shape {label.shape}; if "
@@ -265,8 +287,20 @@ def _example_spec(dataset: Any, name: str) -> tuple[Any, bool]:
     )
 
 
-def _describe(start: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
-    """Returns labels, whether each image is finite, and numbers for a few of the images."""
+def _is_weighted(weights: list[Any], shapes: tuple[tuple, ...], name: str) -> bool:
+    """Tells whether there are sample weights, once it is known that there is one per example."""
+    for spec in weights:
+        shape = None if spec.shape.rank is None else tuple(spec.shape)
+        if shape not in shapes or not (spec.dtype.is_floating or spec.dtype.is_integer):
+            raise ValueError(
+                f"{name}: expected a sample weight for each example. Expected: a third part of "
+                f"shape {shapes[0]}. Received: {spec}."
+            )
+    return bool(weights)
+
+
+def _describe(start: Any, images: Any, labels: Any, *weights: Any) -> tuple[Any, Any, Any, Any]:
+    """Returns labels, weights, whether each image is finite, and numbers for a few images."""
     import tensorflow as tf
 
     rows, size = tf.shape(images)[0], tf.reduce_prod(tf.shape(images)[1:])
@@ -274,15 +308,16 @@ def _describe(start: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
     finite = tf.ones([rows], bool)
     if images.dtype.is_floating:
         finite = tf.reduce_all(tf.math.is_finite(values), axis=1)
-    weights = tf.math.sin(tf.cast(tf.range(1, size + 1), tf.float64))
+    sines = tf.math.sin(tf.cast(tf.range(1, size + 1), tf.float64))
     few = tf.cast(values[: tf.where(start < _MARKED, _MARKED, 1)], tf.float64)
-    return _flat(labels), finite, tf.reduce_sum(few * weights, axis=1)
+    own = tf.reshape(tf.cast(weights[0], tf.float32), [-1]) if weights else finite[:0]
+    return _flat(labels), own, finite, tf.reduce_sum(few * sines, axis=1)
 
 
 def _marks(first: "tf.data.Dataset") -> np.ndarray:
     """Returns the numbers for a few of the images of some blocks, in the order of this pass."""
     described = blocks.mapped(blocks.numbered(first), _describe)
-    return np.concatenate([np.zeros(0), *(row[2] for row in described.as_numpy_iterator())])
+    return np.concatenate([np.zeros(0), *(row[3] for row in described.as_numpy_iterator())])
 
 
 def _flat(labels: Any) -> Any:

@@ -5,8 +5,9 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from tfunlearn.data.blocks import as_written
 from tfunlearn.data.passes import AHEAD
-from tfunlearn.data.rows import SINGLE, epoch_order, note_rows, rows_of
+from tfunlearn.data.rows import SINGLE, by_part, epoch_order, note_rows, rows_of
 from tfunlearn.data.split import ForgetSplit
 
 _LANES = {"forget": 1, "retain": 0}  # the part of the seed that keeps the two orders apart
@@ -38,7 +39,8 @@ def batches(
             under the name of another role.
 
     Returns:
-        Batches ``(x, y)``.
+        Batches ``(x, y)``, or ``(x, y, weights)`` where the split's training examples have weights
+        (see ``split.weighted``).
 
     Raises:
         ValueError: as ``split.dataset``.
@@ -50,14 +52,14 @@ def batches(
             return stream
         rows = rows_of(stream)
         named_rows = None if rows is None else {name: rows[SINGLE]}
-        return note_rows(stream.map(lambda x, y: ({name: x}, {name: y})), named_rows)
+        return note_rows(stream.map(as_written(lambda *batch: by_part({name: batch}))), named_rows)
     split.check(role, batch_size, seed)
     rows = ArrayBatches(split, role, batch_size, shuffle, seed)
     return NamedBatches({name: rows}) if named else rows
 
 
 def batches_to_read(split: ForgetSplit, role: str, batch_size: int) -> Any:
-    """Returns a role in the order of its ids, for code that reads arrays batch by batch.
+    """Returns a role in the order of its ids, without weights, for code that reads it by batches.
 
     Arrays are gathered as they are asked for: a pipeline takes longer to make than to read, and its
     threads compete with what is done with the batches.
@@ -70,6 +72,7 @@ def batches_to_read(split: ForgetSplit, role: str, batch_size: int) -> Any:
     Raises:
         ValueError: as ``split.dataset``.
     """
+    split = split.unweighted()
     if split.source(role).is_stream:
         return split.dataset(role, batch_size=batch_size)
     split.check(role, batch_size, 0)
@@ -85,9 +88,9 @@ def pairs(
 ) -> Any:
     """Returns shuffled batches that hold a forget part and a retain part side by side.
 
-    Each element is ``(x, y)``, both dicts ``{"forget": ..., "retain": ...}``. An epoch is one pass
-    over the anchor role; the other role comes round again as often as that takes. The orders of
-    the two roles are drawn independently.
+    Each element is ``(x, y)``, both dicts ``{"forget": ..., "retain": ...}``, with weights of the
+    roles that have some as a third. An epoch is one pass over the anchor role; the other role comes
+    round again as often as that takes. The orders of the two roles are drawn independently.
 
     Args:
         split: the data.
@@ -120,12 +123,9 @@ def pairs(
         for role, lane in _LANES.items()
     }
 
-    def regroup(parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        return tuple({role: part[k] for role, part in parts.items()} for k in (0, 1))
-
     rows = {role: rows_of(stream) for role, stream in streams.items()}
     known = None if None in rows.values() else {role: own[SINGLE] for role, own in rows.items()}
-    both = tf.data.Dataset.zip(streams).map(regroup).prefetch(AHEAD)
+    both = tf.data.Dataset.zip(streams).map(as_written(by_part)).prefetch(AHEAD)
     return note_rows(both, known)
 
 
@@ -155,8 +155,7 @@ class ArrayBatches(keras.utils.PyDataset):
         lane: int = 0,
     ) -> None:
         super().__init__()
-        source, self._ids = split.source(role), split.ids[role]
-        self._x, self._y = source.x, source.y
+        self._arrays, self._ids = split.source(role).arrays, split.ids[role]
         self._batch_size, self._shuffle = batch_size, shuffle
         self._seed, self._lane = seed, lane
         self._needed = len(self._ids) if needed is None else needed
@@ -166,10 +165,10 @@ class ArrayBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-self._needed // self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         self._read |= index == len(self) - 1
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._x[rows], self._y[rows]
+        return tuple(array[rows] for array in self._arrays)
 
     def on_epoch_begin(self) -> None:
         """Draws the next order, once the last one has been read to its end.
@@ -202,9 +201,8 @@ class NamedBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return min(len(part) for part in self._parts.values())
 
-    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        rows = {role: part[index] for role, part in self._parts.items()}
-        return tuple({role: row[k] for role, row in rows.items()} for k in (0, 1))
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], ...]:
+        return by_part({role: part[index] for role, part in self._parts.items()})
 
     def on_epoch_begin(self) -> None:
         """Draws the next orders."""

@@ -137,6 +137,7 @@ def bad_teacher(
     are frozen in the original are the random teacher's too.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.unweighted()
     check_fraction(retain_fraction=retain_fraction)
     split = split.subset("retain", _sample(split.size("retain"), retain_fraction, seed))
     sizes = {role: split.size(role) for role in ("forget", "retain")}

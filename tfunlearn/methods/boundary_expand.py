@@ -115,6 +115,7 @@ def boundary_expand(
     to stay when all did (``k=None``). The learning rate follows the original's.
     """
     check(model, split, {"forget"}, seed=seed, whole_classes=True)
+    split = split.unweighted()
     optimizer = training.optimizer_like(
         model, optimizer=optimizer, learning_rate=learning_rate, scale=0.1
     )

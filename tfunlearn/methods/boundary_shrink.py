@@ -82,6 +82,7 @@ def boundary_shrink(
     original's.
     """
     check(model, split, {"forget"}, seed=seed, whole_classes=True)
+    split = split.unweighted()
     check_positive(epsilon=epsilon)
     check_level(stop_accuracy)
     optimizer = training.optimizer_like(

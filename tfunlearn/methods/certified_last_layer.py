@@ -235,6 +235,7 @@ def certified_last_layer(
     l2 and stddev are set for that scale; the paper's are 2e-4 to 1e-3 and 10.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.unweighted()
     head = CertifiedHead(epsilon=epsilon, delta=delta, l2=l2, stddev=stddev)
     student = models.copy(model, seed=seed)
     dense = _head(student)[0]

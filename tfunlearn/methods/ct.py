@@ -1,6 +1,6 @@
 """Convolution transpose: turn every kernel over, then rebuild the rest from the retain set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -31,6 +31,8 @@ def ct(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     loss: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
@@ -49,6 +51,8 @@ def ct(
         callbacks: Keras callbacks for the training.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         loss: loss on integer labels; by default the model's own.
         optimizer: optimizer with a constant learning rate; by default a fresh one like the
             model's own.
@@ -72,6 +76,7 @@ def ct(
     ones alone.
     """
     check(model, split, {"retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     training.check_epochs(epochs)
     rate = constant_rate(model, optimizer, learning_rate)
     recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=rate)

@@ -110,6 +110,7 @@ def delete(
     the original's, where the official code has one for each network.
     """
     check(model, split, {"forget"}, seed=seed)
+    split = split.unweighted()
     student = models.logits_model(model, seed=seed)
     distillation = DELETE(student, models.logits_model(model, seed=seed))
     optimizer = training.optimizer_like(

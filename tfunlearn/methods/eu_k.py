@@ -1,6 +1,6 @@
 """Exact unlearning of the last layers: drawn anew and trained without the forget set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,8 @@ def eu_k(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     loss: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
@@ -39,6 +41,8 @@ def eu_k(
         callbacks: Keras callbacks for the training.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         loss: loss on integer labels; by default the model's own.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default the
@@ -60,6 +64,7 @@ def eu_k(
     normalisation in the layers that are held keeps its statistics as well.
     """
     check(model, split, {"retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer, learning_rate=learning_rate)
     student = models.copy(model, seed=seed)
     kept = last_layers(student, k)

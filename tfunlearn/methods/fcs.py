@@ -1,7 +1,7 @@
 """FCS: forget, contrast, strengthen; the first place of the NeurIPS 2023 competition."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -70,6 +70,8 @@ def fcs(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     uniform_scale: float = 1.25,
@@ -89,6 +91,8 @@ def fcs(
         callbacks: Keras callbacks for the training; their model is an ``FCS``.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer with a constant learning rate; by default Adam, whatever the model was
             trained with. Each of the three kinds of passes has a fresh one.
         learning_rate: learning rate of the default optimizer in the passes over the retain set; by
@@ -116,6 +120,8 @@ def fcs(
     mode.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
+    split = split.unweighted("forget")  # whose own labels have no part
     check_not_negative(uniform_scale=uniform_scale, contrast_scale=contrast_scale)
     student = logits_model(model, seed=seed)
     constant_rate(model, optimizer, 0.0)  # refuses a schedule

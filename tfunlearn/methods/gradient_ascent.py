@@ -98,6 +98,7 @@ def gradient_ascent(
     floor; with ``ceiling=None, stop_accuracy=None`` neither. Batch normalisation is frozen.
     """
     check(model, split, {"forget"}, seed=seed)
+    split = split.unweighted()
     classes = models.num_classes(model)
     student = models.logits_model(model, seed=seed)
     ascent = GradientAscent(student, ceiling=ceiling_of(ceiling, classes))

@@ -1,6 +1,6 @@
 """KDE: draw the first and the last layer anew, and distil the original into what is left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -60,10 +60,12 @@ class KDE(Unlearner):
         for role in logits:
             taught = self.teach("original", x[role]) / self._temperature
             given = logits[role] / self._temperature
-            terms[role] = kl_divergence(taught, given)
+            distance = kl_divergence(taught, given)
             if role == "retain":
-                terms[role] += cross_entropy(y[role], logits[role])
-                terms[role] += soft_cross_entropy(ops.softmax(taught), given)
+                distance += soft_cross_entropy(ops.softmax(taught), given)
+                terms[role] = cross_entropy(y[role], logits[role]), distance
+            else:
+                terms[role] = distance
         return terms
 
 
@@ -77,6 +79,8 @@ def kde(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     warmup_epochs: int = 3,
@@ -98,6 +102,8 @@ def kde(
         callbacks: Keras callbacks for the training; they see a ``KDE``, and epochs, not batches.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer with a constant learning rate, a fresh one for either kind of passes;
             by default one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default the model's
@@ -124,6 +130,7 @@ def kde(
     that are frozen have no part. As there, the distances have no factor T^2.
     """
     check(model, split, {"retain", "validation"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     training.check_epochs(epochs)
     check_count(warmup_epochs=warmup_epochs)
     check_not_negative(warmup_scale=warmup_scale)

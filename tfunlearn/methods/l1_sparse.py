@@ -1,6 +1,6 @@
 """Forgetting helped by sparsity: fine-tuning under an L1 penalty that fades out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -54,7 +54,8 @@ class L1Sparse(Unlearner):
         """Returns cross-entropy plus the penalty for each retain example."""
         norms = [ops.cast(ops.sum(ops.abs(w)), "float32") for w in self.student.trainable_variables]
         wrong = losses.cross_entropy(y["retain"], logits["retain"])
-        return {"retain": ops.cast(wrong, "float32") + self.strength * sum(norms)}
+        wrong = ops.cast(wrong, "float32")
+        return {"retain": (wrong, ops.ones_like(wrong) * (self.strength * sum(norms)))}
 
 
 class _Held(keras.metrics.Metric):
@@ -85,6 +86,8 @@ def l1_sparse(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     strength: float = 5e-4,
@@ -104,6 +107,8 @@ def l1_sparse(
         callbacks: Keras callbacks for the training; they see an ``L1Sparse``.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default the
             model's own.
@@ -125,6 +130,7 @@ def l1_sparse(
     the official code's default of 0.2 shrinks any network to nothing.
     """
     check(model, split, {"retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     training.check_epochs(epochs)
     if not isinstance(free_epochs, int | np.integer) or not 0 <= free_epochs < epochs:
         raise ValueError(

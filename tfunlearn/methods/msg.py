@@ -1,6 +1,6 @@
 """MSG: draw anew what forget and retain set pull at least, and train that before the rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -33,6 +33,8 @@ def msg(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     loss: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
@@ -55,6 +57,8 @@ def msg(
         callbacks: Keras callbacks for the training; they see epochs, not batches.
         jit_compile: as in ``keras.Model.compile``.
         verbose: 0 for silence, otherwise a progress bar.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         loss: loss on integer labels for the training; by default the model's own.
         optimizer: optimizer with a constant learning rate; by default a fresh one like the
             model's own.
@@ -82,6 +86,7 @@ def msg(
     original's own, since most weights make a tenth of it, rather than SGD's 0.001.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     training.check_epochs(epochs)
     _check_numbers(share, others)
     rate = constant_rate(model, optimizer, learning_rate, scale=3.0)
@@ -103,7 +108,7 @@ def msg(
 
 def scaled_updates(
     model: keras.Model, scales: list[tuple[keras.Variable, np.ndarray]]
-) -> Callable[[Any, Any], dict[str, float]]:
+) -> Callable[..., dict[str, float]]:
     """Returns a training step in which some weights make only a part of each update.
 
     The part is taken of what the optimizer did, momentum and weight decay included.
@@ -114,9 +119,9 @@ def scaled_updates(
     """
     parts = [(weight, ops.convert_to_tensor(scale, weight.dtype)) for weight, scale in scales]
 
-    def step(x: Any, y: Any) -> dict[str, float]:
+    def step(*batch: Any) -> dict[str, float]:
         before = [ops.copy(ops.convert_to_tensor(weight)) for weight, _ in parts]
-        logs = model.train_on_batch(x, y, return_dict=True)
+        logs = model.train_on_batch(*batch, return_dict=True)
         for (weight, scale), old in zip(parts, before, strict=True):
             weight.assign(old + scale * (ops.convert_to_tensor(weight) - old))
         return logs

@@ -157,6 +157,7 @@ def mu_mis(
     gradient overflows for many steps.
     """
     check(model, split, {"forget"}, seed=seed)
+    split = split.unweighted()
     training.check_rate(learning_rate)
     check_level(stop_accuracy)
     student = models.logits_model(model, seed=seed)

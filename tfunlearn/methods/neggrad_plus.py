@@ -1,6 +1,6 @@
 """Descent on the retain set and, at the same time, bounded ascent on the forget set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -72,6 +72,8 @@ def neggrad_plus(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     alpha: float = 0.95,
@@ -89,6 +91,9 @@ def neggrad_plus(
         callbacks: Keras callbacks for the training.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the losses on retain and forget, as the original's
+            ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default 0.3 times
             its own.
@@ -118,6 +123,7 @@ def neggrad_plus(
     memorised the forget set this loss has almost no gradient: nothing may happen for long.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     student = models.logits_model(model, seed=seed)
     both = NegGradPlus(
         student,

@@ -72,6 +72,7 @@ def negmerge(
     set by accuracy, since a fixed one does nothing to one network and ruins another.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.unweighted()
     check_count(repeats=repeats)
     if strength is not None and not 0 < strength < np.inf:
         raise ValueError(f"strength: expected a positive number or None. Received: {strength!r}.")

@@ -1,6 +1,6 @@
 """PRMQ: prune nearly all weights, draw them anew, match the original's entropy, quantise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -50,7 +50,7 @@ class PRMQ(Unlearner):
             y["retain"], logits["retain"], self.class_weights, from_logits=True
         )
         gap = _entropy(logits["retain"]) - _entropy(self.teach("original", x["retain"]))
-        return {"retain": wrong + ops.square(gap)}
+        return {"retain": (wrong, ops.square(gap))}
 
 
 def prmq(
@@ -63,6 +63,8 @@ def prmq(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     pruned: float = 0.99,
@@ -83,6 +85,9 @@ def prmq(
         callbacks: Keras callbacks for the training; they see a ``PRMQ``.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it;
+            the method's own class weights multiply it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default the
             model's own.
@@ -106,6 +111,7 @@ def prmq(
     small data: 10 at the original's own rate, rather than 3.2 of SGD at 0.0005.
     """
     check(model, split, {"retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     if not 0 < pruned <= 1:
         raise ValueError(f"pruned: expected a share inside (0, 1]. Received: {pruned!r}.")
     optimizer = training.optimizer_like(model, optimizer=optimizer, learning_rate=learning_rate)

@@ -1,7 +1,7 @@
 """Forgetting by learning wrong labels for the forget set."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ def random_labels(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     once: bool = False,
@@ -44,6 +46,9 @@ def random_labels(
         callbacks: Keras callbacks for the training.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it;
+            forget examples, under the labels that are drawn, have 1.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default 0.1 times
             its own.
@@ -71,6 +76,8 @@ def random_labels(
     original's rather than 0.013 (SalUn's code) or Adam's 0.0001.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
+    split = split.unweighted("forget")  # whose own labels have no part
     if order not in _ORDERS:
         raise ValueError(f"order: expected one of {_ORDERS}. Received: {order!r}.")
     student = models.logits_model(model, seed=seed)

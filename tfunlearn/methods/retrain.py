@@ -1,6 +1,6 @@
 """Exact unlearning: training again without the forget set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,6 +20,8 @@ def retrain(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     loss: Any = None,
     optimizer: Any = None,
     initialize: Callable[[int], keras.Model] | None = None,
@@ -35,6 +37,8 @@ def retrain(
         callbacks: Keras callbacks for the training.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         loss: loss on integer labels; by default the model's own.
         optimizer: optimizer; by default a fresh one like the model's own.
         initialize: function of the seed that returns the model to start from, where a fresh draw
@@ -54,6 +58,7 @@ def retrain(
     its dropout masks are drawn by a hash rather than by Keras; ``jit_compile=False`` for Keras'.
     """
     check(model, split, {"retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     if initialize is not None and not callable(initialize):
         raise TypeError(f"initialize: expected a function of the seed. Received: {initialize!r}.")
     recipe = training.Recipe.of(model, loss=loss, optimizer=optimizer)

@@ -1,6 +1,6 @@
 """Forgetting by noise in a few weights at a time, with the others held still."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,6 +29,8 @@ def rni(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     loss: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
@@ -53,6 +55,8 @@ def rni(
         callbacks: Keras callbacks for the training; they see epochs, not batches.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         loss: loss on integer labels; by default the model's own.
         optimizer: optimizer with a constant learning rate, fresh whenever the choice changes; by
             default one like the model's own.
@@ -82,6 +86,7 @@ def rni(
     (``last_rate=5``). Weights that are frozen in the original have no part.
     """
     check(model, split, {"retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     training.check_epochs(epochs)
     full = max(1, round(4 * epochs / 9)) if full_epochs is None else full_epochs
     _check_numbers(epochs, share, noised, stddev, full, last_rate)

@@ -1,6 +1,6 @@
 """SalUn: random labels for the forget set, learnt by the salient weights alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,6 +23,8 @@ def salun(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     share: float = 0.5,
@@ -43,6 +45,9 @@ def salun(
         callbacks: Keras callbacks for the training.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it;
+            forget examples, under the labels that are drawn, have 1.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default 0.3 times
             its own.
@@ -68,6 +73,8 @@ def salun(
     rate is 0.3 times the original's rather than 0.013, and there are 5 epochs rather than 10.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
+    split = split.unweighted("forget")  # whose own labels have no part
     optimizer = training.optimizer_like(
         model, optimizer=optimizer, learning_rate=learning_rate, scale=0.3
     )

@@ -1,6 +1,6 @@
 """SCRUB: away from a teacher on what is forgotten, close to it on what stays."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -77,7 +77,7 @@ class SCRUB(Unlearner):
                 terms[role] = -(ops.minimum(distance, far) if self._bounded else distance)
             else:
                 known = cross_entropy(y[role], logits[role])
-                terms[role] = self._classification * known + self._distillation * distance
+                terms[role] = self._classification * known, self._distillation * distance
         return terms
 
 
@@ -91,6 +91,8 @@ def scrub(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     forget_epochs: int = 3,
@@ -114,6 +116,8 @@ def scrub(
         callbacks: Keras callbacks for the training; their model is a ``SCRUB``.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of the default optimizer; by default 0.1 of the model's own.
         forget_epochs: the first epochs, which begin with a pass over the forget set (msteps).
@@ -151,6 +155,8 @@ def scrub(
     states after an epoch; the notebook also counts the original, which it has not saved.
     """
     check(model, split, {"forget", "retain"} | ({"validation"} if rewind else set()), seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
+    split = split.unweighted("forget")  # whose own labels have no part
     check_count(forget_batch_size=forget_batch_size)
     check_not_negative(forget_epochs=forget_epochs, decay_rate=decay_rate)
     _check_decay(decay_epochs)

@@ -1,7 +1,7 @@
 """SFR-on: adaptive, masked ascent on the forget set within descent on the retain set."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,6 +80,8 @@ def sfr_on(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     forget_rate: float = 0.02,
@@ -109,6 +111,9 @@ def sfr_on(
         callbacks: Keras callbacks for the training; they see epochs.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the losses on retain and forget, as the original's
+            ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer of the retain steps; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default 0.1 times
             its own.
@@ -154,6 +159,7 @@ def sfr_on(
     ``forget_rate`` 0.02 rather than 0.01. At 0.1 a network with batch normalisation fell to chance.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     training.check_epochs(epochs)
     check_count(every=every)
     check_not_negative(forget_rate=forget_rate, alpha=alpha)
@@ -237,15 +243,15 @@ class _Steps:
     kept: float
     done: int = 0
 
-    def __call__(self, x: dict[str, Any], y: dict[str, Any]) -> dict[str, float]:
+    def __call__(self, *batch: dict[str, Any]) -> dict[str, float]:
         """Takes one step and returns its logs."""
         weights = self.descent.student.trainable_variables
         before = [ops.copy(weight.value) for weight in weights]
         logs = {}
         if self.done % self.every == 0:
-            logs |= _train(self.ascent, "forget", x, y)
+            logs |= _train(self.ascent, "forget", batch)
             self._shorten(weights, before)
-        logs |= _train(self.descent, "retain", x, y)
+        logs |= _train(self.descent, "retain", batch)
         if self.kept < 1:
             for weight, old in zip(weights, before, strict=True):
                 weight.assign(old + self.kept * (weight.value - old))
@@ -268,8 +274,9 @@ class _Steps:
             weight.assign(old + factor * way)
 
 
-def _train(unlearner: Unlearner, role: str, x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]:
+def _train(unlearner: Unlearner, role: str, batch: tuple[dict[str, Any], ...]) -> dict[str, Any]:
     """Trains on the part of a batch that a role has, and returns the logs of that part alone."""
     unlearner.reset_metrics()
-    logs = unlearner.train_on_batch({role: x[role]}, {role: y[role]}, return_dict=True)
+    parts = [{role: part[role]} for part in batch]
+    logs = unlearner.train_on_batch(*parts, return_dict=True)
     return {name: value for name, value in logs.items() if name.startswith(role)}

@@ -65,6 +65,7 @@ def svd_class(
     projected group by group, which the paper does not treat.
     """
     check(model, split, {"retain", "forget"}, seed=seed, whole_classes=True)
+    split = split.unweighted()
     _check_numbers(samples, alpha_retain, alpha_forget)
     student = models.copy(model)
     layers = [x for x in models.iter_layers(student) if isinstance(x, _KINDS) and x.trainable]

@@ -1,7 +1,7 @@
 """Forgetting by keeping the retain loss low at a point where the forget loss is high."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -24,6 +24,8 @@ def uam(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     rho: float = 0.2,
@@ -44,6 +46,9 @@ def uam(
         callbacks: Keras callbacks; they see epochs.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the losses on retain and forget, as the original's
+            ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default its own.
         rho: length of the way up, at least 0, in the units of the weights.
@@ -69,6 +74,7 @@ def uam(
     point up the forget loss.
     """
     check(model, split, {"forget", "retain"}, seed=seed)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     check_not_negative(rho=rho)
     student = models.logits_model(model, seed=seed)
     looking, descent = (Descent(student, frozen_statistics) for _ in range(2))
@@ -83,12 +89,12 @@ def uam(
     shares = _cosine(int(epochs) * len(stream), anneal)
     rate = rate_of(descent.optimizer)
 
-    def step(x: dict[str, Any], y: dict[str, Any]) -> dict[str, float]:
+    def step(*batch: dict[str, Any]) -> dict[str, float]:
         """Takes one step; returns the losses and accuracies of both roles."""
         share = next(shares)
         if anneal:
             descent.optimizer.learning_rate = share * rate
-        return _step(looking, kept, descent, share * rho, x, y)
+        return _step(looking, kept, descent, share * rho, batch)
 
     training.fit_steps(descent, step, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)
     return training.finish(training.adopt(model, student, seed=seed), model)
@@ -105,26 +111,26 @@ def _step(
     kept: KeptGradients,
     descent: Descent,
     rho: float,
-    x: dict[str, Any],
-    y: dict[str, Any],
+    batch: tuple[dict[str, Any], ...],
 ) -> dict[str, float]:
     """Goes up the forget loss, takes a retain step there, and takes that step from below."""
     weights = descent.trainable_variables
     start = [keras.ops.copy(weight) for weight in weights]
     kept.clear()
-    logs = _train(looking, "forget", x, y)
+    logs = _train(looking, "forget", batch)
     slopes = kept.values()
     length = max(norm(slopes), 1e-12)
     for weight, slope in zip(weights, slopes, strict=True):
         weight.assign_add(rho / length * slope)
     high = [keras.ops.copy(weight) for weight in weights]
-    logs |= _train(descent, "retain", x, y)
+    logs |= _train(descent, "retain", batch)
     for weight, low, up in zip(weights, start, high, strict=True):
         weight.assign(low + (weight - up))
     return logs
 
 
-def _train(model: Descent, role: str, x: dict[str, Any], y: dict[str, Any]) -> dict[str, float]:
+def _train(model: Descent, role: str, batch: tuple[dict[str, Any], ...]) -> dict[str, float]:
     """Trains on a batch of one role; returns its loss and accuracy."""
-    logs = model.train_on_batch({role: x[role]}, {role: y[role]}, return_dict=True)
+    parts = [{role: part[role]} for part in batch]
+    logs = model.train_on_batch(*parts, return_dict=True)
     return {name: float(value) for name, value in logs.items() if name != "loss"}

@@ -71,6 +71,10 @@ class Unlearner(keras.Model):
     def terms(self, x: dict[str, Any], y: dict[str, Any], logits: dict[str, Any]) -> dict[str, Any]:
         """Returns what to minimise: for each role a tensor ``(batch,)``, one term per example.
 
+        Where batches hold weights (see ``ForgetSplit.weighted``), they multiply the terms. Of a
+        pair of two tensors they multiply the first, which is the loss on the example's own label,
+        and the second, such as a distance to a teacher, is added as it is.
+
         Args:
             x: inputs by role, of the roles that the batch holds.
             y: integer labels by role.
@@ -102,14 +106,13 @@ class Unlearner(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Returns the sum over the roles of the mean of each role's terms, and regularisation."""
+        """Returns the sum over the roles of the mean of each role's terms, and regularisation.
+
+        As in Keras, weights multiply the terms and a mean is over the examples, not the weights.
+        """
         losses = []
-        for role, term in self.terms(x, y, y_pred).items():
-            if len(term.shape) != 1:
-                raise ValueError(
-                    f"terms: expected one number per example of {role!r}, shape (batch,). "
-                    f"Received shape {tuple(term.shape)}."
-                )
+        for role, parts in self.terms(x, y, y_pred).items():
+            term = _weighed(role, parts, (sample_weight or {}).get(role))
             self._means[role].update_state(term)
             losses.append(self._reduce(term, term))
         if self.losses:  # regularisation, which Keras adds up itself
@@ -126,6 +129,21 @@ class Unlearner(keras.Model):
             self._rights[role].update_state(keras.ops.cast(right, "float32"))
         logs = self.get_metrics_result()
         return {k: v for k, v in logs.items() if k == "loss" or k.split("_")[0] in y_pred}
+
+
+def _weighed(role: str, parts: Any, weights: Any) -> Any:
+    """Returns a role's terms under weights, or as they are where there are none."""
+    parts = parts if isinstance(parts, tuple) else (parts,)
+    for part in parts:
+        if len(part.shape) != 1:
+            raise ValueError(
+                f"terms: expected one number per example of {role!r}, shape (batch,). "
+                f"Received shape {tuple(part.shape)}."
+            )
+    first, *rest = parts
+    if weights is not None:
+        first = first * keras.ops.cast(weights, first.dtype)
+    return sum(rest, start=first)
 
 
 @keras.saving.register_keras_serializable(package="tfunlearn")

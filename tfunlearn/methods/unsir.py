@@ -1,6 +1,6 @@
 """UNSIR: noise in place of the forgotten class impairs the model, retained data repair it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -46,6 +46,8 @@ def unsir(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     optimizer: Any = None,
     learning_rate: float | None = None,
     classes: Sequence[int] | None = None,
@@ -72,6 +74,8 @@ def unsir(
         callbacks: Keras callbacks for the training.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default its own.
         classes: classes to forget, of which nothing stays; by default those of the forget set,
@@ -101,6 +105,7 @@ def unsir(
     Batch normalisation is frozen, and both passes have one learning rate, the original's.
     """
     check(model, split, {"retain"}, seed=seed, whole_classes=classes is None)
+    split = split.weighted(class_weight=class_weight, sample_weight=sample_weight)
     check_count(samples=samples, noise_size=noise_size, noise_steps=noise_steps)
     check_fraction(noise_share=noise_share)
     forgotten = _classes(split, classes)

@@ -24,6 +24,8 @@ def vision_confuser(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool | str = "auto",
     verbose: int | str = 0,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     loss: Any = None,
     optimizer: Any = None,
     stddev: float | Mapping[int, float] = 0.3,
@@ -45,6 +47,8 @@ def vision_confuser(
         callbacks: Keras callbacks for the training.
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         loss: loss on integer labels; by default cross-entropy under ``class_weights``.
         optimizer: optimizer; by default SGD with momentum 0.9 and weight decay 5e-4.
         stddev: standard deviation of the noise (sigma), once before the first epoch, or
@@ -78,6 +82,11 @@ def vision_confuser(
             "class_weights: expected a loss or class weights. Received both; "
             "put the weights into the loss."
         )
+    if class_weight is not None and class_weights is not None:
+        raise ValueError(
+            "class_weight: expected one of class_weight, a dict, and class_weights, a list for "
+            "the default loss. Received both."
+        )
     if optimizer is not None and learning_rate is not None:
         raise ValueError(
             "learning_rate: expected an optimizer or a learning rate. Received both; "
@@ -102,6 +111,8 @@ def vision_confuser(
         callbacks=[*own, *callbacks],
         jit_compile=jit_compile,
         verbose=verbose,
+        class_weight=class_weight,
+        sample_weight=sample_weight,
         loss=loss,
         optimizer=optimizer,
     )

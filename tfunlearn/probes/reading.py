@@ -24,7 +24,7 @@ def blocks(split: ForgetSplit, role: str, size: int = AT_ONCE) -> Iterator[np.nd
     """
     split.check(role, size)
     if split.source(role).is_stream:
-        for x, _ in split.dataset(role, batch_size=size).as_numpy_iterator():
+        for x, *_ in split.dataset(role, batch_size=size).as_numpy_iterator():
             yield x
         return
     x, _ = getattr(split, role)

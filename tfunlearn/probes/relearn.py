@@ -138,7 +138,7 @@ def _relearn(
 ) -> list[RelearnPoint]:
     """Trains until the target holds or the steps are used up; returns what was measured."""
     size, seed = settings.batch_size, settings.seed
-    stream = batches(split, "forget", batch_size=size, shuffle=True, seed=seed)
+    stream = batches(split.unweighted(), "forget", batch_size=size, shuffle=True, seed=seed)
     measure = _measure(learner.student, split)
     curve = [measure(0)]
     steps = 0

@@ -95,7 +95,7 @@ def fit_passes(
 
 def fit_steps(
     model: keras.Model,
-    step: Callable[[Any, Any], Logs],
+    step: Callable[..., Logs],
     batches: Any,
     *,
     epochs: int,
@@ -109,7 +109,8 @@ def fit_steps(
 
     Args:
         model: the model that the function changes.
-        step: function of a batch ``(x, y)`` that changes the model and returns logs.
+        step: function of the parts of a batch, ``x`` and ``y`` and in a split with weights those as
+            well, that changes the model and returns logs.
         batches: a ``tf.data.Dataset`` or a ``keras.utils.PyDataset``.
         epochs: passes over the batches, at least 1.
         callbacks: Keras callbacks.
@@ -127,8 +128,8 @@ def fit_steps(
     def epoch_logs(epoch: int) -> Logs:
         bar = keras.utils.Progbar(len(batches), verbose=1 if verbose else 0)
         found: dict[str, list[float]] = {}
-        for x, y in iterate(batches):
-            logs = step(x, y)
+        for batch in iterate(batches):
+            logs = step(*batch)
             for name, value in logs.items():
                 found.setdefault(name, []).append(float(value))
             bar.add(1, list(logs.items()))

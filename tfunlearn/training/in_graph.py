@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfunlearn.data.rows import SINGLE, Rows, rows_of
+from tfunlearn.data.rows import SINGLE, Rows, by_part, rows_of
 from tfunlearn.training.xla import hashed_dropout, pays
 
 __all__ = ["fit_in_graph", "resident_rows"]
@@ -123,12 +123,13 @@ class _Steps:
 
     Args:
         model: the compiled model; not kept alive.
-        arrays: part to inputs and labels, of the shapes and types that all calls have.
+        arrays: part to inputs, labels and, where there are some, weights, of the shapes and types
+            that all calls have.
         xla: compile the whole of it, not single steps. The last batch of an epoch, where it is
             smaller, is left to a plain graph: another shape would be compiled for one step.
 
     Attributes:
-        arrays: part to inputs and labels of the present training.
+        arrays: part to inputs, labels and weights of the present training.
         orders: what ``_orders`` gave for the present training.
         state: the objects that the traced step holds on to.
     """
@@ -172,10 +173,7 @@ class _Steps:
                 name: tuple(tf.gather(array, order[number]) for array in arrays[name])
                 for name, order in orders.items()
             }
-            if set(batch) != {SINGLE}:
-                data = tuple({name: pair[k] for name, pair in batch.items()} for k in (0, 1))
-            else:
-                data = batch[SINGLE]
+            data = batch[SINGLE] if set(batch) == {SINGLE} else by_part(batch)
             self._logs = tuple(take(data))
             return (number + 1,)
 
@@ -189,7 +187,10 @@ class _Steps:
 
 def _steps_of(model: keras.Model, rows: Parts, xla: bool) -> _Steps:
     """Returns the training function of a model for such rows: the one that it has, or a new one."""
-    shapes = [(n, p.source.shape, p.source.dtype, p.source.y.dtype) for n, p in rows.items()]
+    shapes = [
+        (name, *((array.shape[1:], array.dtype.name) for array in part.source.arrays))
+        for name, part in rows.items()
+    ]
     key = (xla, *shapes)
     arrays = {name: part.source.tensors() for name, part in rows.items()}
     made = _MADE.setdefault(model, {})
@@ -221,15 +222,10 @@ def _build(model: keras.Model, rows: Parts) -> None:
     states = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
     some = {name: part.ids[:2] for name, part in rows.items()}
     batch = {
-        name: [
-            keras.ops.convert_to_tensor(array[some[name]])
-            for array in (part.source.x, part.source.y)
-        ]
+        name: tuple(keras.ops.convert_to_tensor(a[some[name]]) for a in part.source.arrays[:2])
         for name, part in rows.items()
     }
-    x, y = ({name: pair[k] for name, pair in batch.items()} for k in (0, 1))
-    if set(batch) == {SINGLE}:
-        x, y = x[SINGLE], y[SINGLE]
+    x, y = batch[SINGLE] if set(batch) == {SINGLE} else by_part(batch)
     scores = model(x, training=False)
     model.compute_loss(x, y, scores, None, training=False)
     model.compute_metrics(x, y, scores)
