@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 from tfunlearn.report import AuditReport, Column, Row, Spread, evidence, schema
 from tfunlearn.report.evidence import Interval, Verdict, WorstExample
+from tfunlearn.report.parts import ModelFile
 from tfunlearn.report.reading import read, values
 
 from .evidence_case import make_evidence, make_image
@@ -35,6 +36,10 @@ def full(make, row):
         evidence={"original": make_evidence(1), "finetune": make_evidence(0, count=7)},
         fingerprints={"original": "0" * 64},
         command="tfunlearn audit --bank b",
+        files={
+            "original": ModelFile("m.keras", "1" * 64),
+            "finetune": ModelFile("u.keras", "2" * 64, True),
+        },
     )
 
 
@@ -65,7 +70,7 @@ def test_what_is_written_fits_it_and_loads(name, shipped, request, tmp_path):
 
 def test_the_schema_names_the_fields_of_every_part(shipped):
     kinds = [getattr(evidence, name) for name in evidence.__all__]
-    for kind in [*kinds, Column, Row, Spread]:
+    for kind in [*kinds, Column, ModelFile, Row, Spread]:
         known = {field.name for field in dataclasses.fields(kind)}
         derived = {"gaps", "average_gap"} if kind is Row else set()
         optional = {"image"} if kind is WorstExample else set()
@@ -75,7 +80,7 @@ def test_the_schema_names_the_fields_of_every_part(shipped):
         assert part["additionalProperties"] is False
     known = {field.name for field in dataclasses.fields(AuditReport)}
     assert set(shipped["properties"]) == known | {"schema", "version", "reference"}
-    assert len(shipped["$defs"]) == len(kinds) + 3
+    assert len(shipped["$defs"]) == len(kinds) + 4
 
 
 def at(data, keys):
@@ -101,6 +106,8 @@ def at(data, keys):
         (("reference_values", "seconds"), 1.0),
         (("reference_seeds", 0), "4"),
         (("fingerprints", "original"), 7),
+        (("files", "original"), "m.keras"),
+        (("files", "original"), {"name": "m.keras", "sha256": 7, "beside": False}),
         (("command",), None),
         (("more",), 1),
     ],

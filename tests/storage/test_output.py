@@ -147,7 +147,7 @@ def test_a_target_that_is_a_link_to_the_input(tmp_path):
     os.symlink(tmp_path / "mine.keras", tmp_path / "out" / "model.keras")
     with pytest.raises(Refused, match="would be overwritten"):
         put(tmp_path / "out", inputs={"model": tmp_path / "mine.keras"}, force=True)
-    with pytest.raises(Refused, match="does not overwrite files it did not make"):
+    with pytest.raises(Refused, match="does not overwrite files that it did not write"):
         put(tmp_path / "out")
     put(tmp_path / "out", force=True)
     assert (tmp_path / "mine.keras").read_text() == "mine"
@@ -174,8 +174,8 @@ def test_files_of_another_origin_are_in_the_way(origin, tmp_path):
         if origin == "a change since":
             (tmp_path / "report.json").write_text("edited")
     before = there(tmp_path)
-    whose = "files of tfunlearn audit" if origin == "another command" else "files it did not make"
-    message = rf"out: .*report\.json.*does not overwrite {whose}.*or --force"
+    whose = "of tfunlearn audit" if origin == "another command" else "that it did not write"
+    message = rf"out: tfunlearn unlearn does not overwrite files {whose}: .*report\.json.*--force"
     for call in (put, lambda folder: check_output(folder, "unlearn", NAMES)):
         with pytest.raises(Refused, match=message):
             call(tmp_path)

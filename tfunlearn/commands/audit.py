@@ -3,7 +3,14 @@
 import argparse
 
 from tfunlearn.commands.arguments import file, folder, natural, share
-from tfunlearn.commands.options import BANK, add_data, add_images, add_recipe, add_references
+from tfunlearn.commands.options import (
+    BANK,
+    add_data,
+    add_force,
+    add_images,
+    add_recipe,
+    add_references,
+)
 from tfunlearn.commands.recorded import recorded
 
 _WHAT = ("data", "forget", "classes")
@@ -66,6 +73,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="seed of the attacks; with --epochs the bank's too (default: 0)",
     )
     add_images(parser)
+    add_force(parser)
     option("--verbose", action="store_true", help="show TensorFlow's messages")
     option("--debug", action="store_true", help="show the traceback of an error")
 
@@ -99,6 +107,7 @@ def call(args: argparse.Namespace) -> None:
         level=args.level,
         seed=args.seed,
         images=args.images,
+        force=args.force,
         command=recorded("audit", args, (*_FILES, *beside, "level", "seed", "images")),
     )
 

@@ -56,6 +56,20 @@ def add_references(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--force``.
+
+    Args:
+        parser: the command's.
+    """
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="overwrite files in --out that this command did not write or that were changed since, "
+        "but never what it reads",
+    )
+
+
 def add_images(parser: argparse.ArgumentParser) -> None:
     """Adds ``--images``.
 

@@ -3,7 +3,7 @@
 import argparse
 
 from tfunlearn.commands.arguments import file, natural, share
-from tfunlearn.commands.options import add_data, add_images, add_references
+from tfunlearn.commands.options import add_data, add_force, add_images, add_references
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -40,6 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     option("--seed", type=natural, default=0, help="seed of all that is drawn (default: 0)")
     add_images(parser)
+    add_force(parser)
     option("--verbose", action="store_true", help="show Keras' progress and TensorFlow's messages")
     option("--debug", action="store_true", help="show the traceback of an error")
 
@@ -78,6 +79,7 @@ def call(args: argparse.Namespace) -> None:
         validation=args.validation,
         seed=args.seed,
         images=args.images,
+        force=args.force,
         verbose=int(args.verbose),
     )
 

@@ -16,9 +16,10 @@ from tfunlearn.experiments.files import (
     marked,
     require_other_files,
 )
+from tfunlearn.experiments.model_files import check_pairs, model_file, unchanged
 from tfunlearn.methods.checks import check
 from tfunlearn.report import AuditReport
-from tfunlearn.storage.folder import writable_folder
+from tfunlearn.storage import Output, output
 
 ORIGINAL = "original"
 HOW_TO_REFER = (
@@ -41,13 +42,14 @@ def audit_file(
     level: float = 0.95,
     seed: int = 0,
     images: bool = False,
+    force: bool = False,
     command: str = "",
     say: Callable[[str], None] | None = print,
 ) -> AuditReport:
     """Audits saved models beside references, or a bank of them, and writes the report.
 
-    Nothing is trained. Each file is written under another name first, so that it is whole or not
-    there.
+    Nothing is trained. All files appear together, at the end; until then those of an earlier audit
+    are as they were. See ``storage.output``.
 
     Args:
         original: the ``.keras`` file of the model that unlearning started from.
@@ -65,6 +67,7 @@ def audit_file(
         seed: seed of the membership attacks.
         images: show the forget examples that are listed, where the data is 8-bit images; the report
             then holds a part of what is to be forgotten.
+        force: overwrite files in ``out`` that this command did not write, inputs excepted.
         command: how to make the report again, kept in it.
         say: called with each line of output; None for silence.
 
@@ -74,33 +77,85 @@ def audit_file(
     Raises:
         OSError: if a file is not there or ``out`` cannot be written to.
         ValueError: if files do not fit together, there is nothing to audit, a reference is given
-            twice, both references and a bank are given, or the bank does not hold enough models.
+            twice, both references and a bank are given, the bank does not hold enough models, or a
+            model is another file than the report in its folder says.
+        storage.Refused: if ``out`` is another command's, or an input would be overwritten.
     """
-    say, out = say or (lambda line: None), writable_folder(out)
+    say = say or (lambda line: None)
     paths = [unlearned] if isinstance(unlearned, str | PathLike) else list(unlearned)
     if not paths:
         raise ValueError("unlearned: expected at least one model. Received: none.")
+    inputs = {"original": original, "unlearned": paths, "reference": references, "data": data}
+    inputs["forget"] = forget
+    with output(out, "audit", FILES, inputs=inputs, force=force) as results:
+        text, report = _audit(
+            results,
+            original,
+            paths,
+            data,
+            forget=forget,
+            classes=classes,
+            references=references,
+            bank=bank,
+            bank_options=bank_options,
+            fill=fill,
+            level=level,
+            seed=seed,
+            images=images,
+            command=command,
+            say=say,
+        )
+    say(f"{text}\n\nWritten to {out}: {', '.join(FILES)}")
+    return report
+
+
+def _audit(
+    results: Output,
+    original: str | PathLike,
+    paths: Sequence[str | PathLike],
+    data: str | PathLike,
+    *,
+    forget: str | PathLike | None,
+    classes: Sequence[int] | None,
+    references: Sequence[str | PathLike],
+    bank: str | PathLike | None,
+    bank_options: Mapping[str, Any] | None,
+    fill: str,
+    level: float,
+    seed: int,
+    images: bool,
+    command: str,
+    say: Callable[[str], None],
+) -> tuple[str, AuditReport]:
+    """Does what ``audit_file`` says; returns the report as text, and the report."""
     if references and bank is not None:
         raise ValueError("bank: expected a bank or references. Received: both.")
     require_other_files(references, "reference")
-    start = load_model(original, ORIGINAL)
-    split = make_split(data, start, forget=forget, classes=classes)
-    check(start, split, frozenset(split.roles))
-    models.logits_model(start)
-    taken = (ORIGINAL, HELD_OUT)
-    made = {ORIGINAL: start, **load_models(paths, split, "unlearned", taken)}
-    given = load_models(references, split, "reference", [*taken, *made])
+    given_as = {"original": [original], "unlearned": paths, "reference": references}
+    every = [path for given in given_as.values() for path in given]
+    with unchanged(every) as marks:
+        for argument, own in given_as.items():
+            check_pairs(argument, {str(p): marks[str(p)] for p in own if str(p) in marks})
+        start = load_model(original, ORIGINAL)
+        split = make_split(data, start, forget=forget, classes=classes)
+        check(start, split, frozenset(split.roles))
+        models.logits_model(start)
+        taken = (ORIGINAL, HELD_OUT)
+        made = {ORIGINAL: start, **load_models(paths, split, "unlearned", taken)}
+        given = load_models(references, split, "reference", [*taken, *made])
     beside: ReferenceBank | None = None
     if bank is not None:
         beside = find_bank(start, split, bank, fill=fill, say=say, **(bank_options or {}))
     say(f"{split}\n")
-    files = {"original": [original], "unlearned": paths, "reference": references, "data": [data]}
-    text, report = write_report(
-        out,
-        {**made, **given},
+    rows = {**made, **given}
+    read = zip(rows, every, strict=True)
+    return write_report(
+        results,
+        rows,
         split,
         list(given),
-        notes=[_read_from(files)],
+        files={name: model_file(path, marks[str(path)]) for name, path in read},
+        notes=[_read_from({**given_as, "data": [data]})],
         how_to_refer=HOW_TO_REFER,
         bank=beside,
         level=level,
@@ -109,8 +164,6 @@ def audit_file(
         title="Audit of " + ", ".join(name for name in made if name != ORIGINAL),
         command=command,
     )
-    say(f"{text}\n\nWritten to {out}: {', '.join(FILES)}")
-    return report
 
 
 def _read_from(files: Mapping[str, Sequence[str | PathLike]]) -> str:

@@ -1,7 +1,6 @@
 """The report on models from files, as it is written beside them: text, JSON and a page."""
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,17 +10,19 @@ from tfunlearn import audit
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.files import images_of
 from tfunlearn.report import AuditReport
-from tfunlearn.storage.atomic import write_atomically
+from tfunlearn.report.parts import ModelFile
+from tfunlearn.storage import Output, write_atomically
 
 FILES = ("report.txt", "report.json", "report.html")
 
 
 def write_report(
-    out: pathlib.Path,
+    results: Output,
     made: Mapping[str, keras.Model],
     split: ForgetSplit,
     references: Sequence[str],
     *,
+    files: Mapping[str, ModelFile],
     notes: Sequence[str],
     how_to_refer: str,
     images: bool = False,
@@ -30,10 +31,11 @@ def write_report(
     """Measures models and writes report.txt, report.json and report.html.
 
     Args:
-        out: the folder.
+        results: where they are written to.
         made: name to model, ``"original"`` among them.
         split: the data.
         references: names of the models retrained without the forget set; may be empty.
+        files: name to the file of each model that was read or written.
         notes: last notes, on how the models were made.
         how_to_refer: the note on how references are given, for where there are none.
         images: show the forget examples that are listed; the inputs must be 8-bit images.
@@ -48,9 +50,16 @@ def write_report(
     shown = {"reference": references or None, "images": images_of(split) if images else None}
     report = audit.compare(made, split, **shown, **options)
     hints = () if report.reference_count else (how_to_refer,)
-    report = dataclasses.replace(report, notes=(*report.notes, *hints, *notes))
+    notes = (*report.notes, *hints, _listed(files), *notes)
+    report = dataclasses.replace(report, notes=notes, files=files)
     text = str(report)
-    report.save(out / "report.json")
-    report.to_html(out / "report.html")
-    write_atomically(out / "report.txt", text + "\n")
+    report.save(results.path("report.json"))
+    report.to_html(results.path("report.html"))
+    write_atomically(results.path("report.txt"), text + "\n")
     return text, report
+
+
+def _listed(files: Mapping[str, ModelFile]) -> str:
+    """Returns the note on the files of the models."""
+    parts = [f"{name} {file.name} {file.sha256}" for name, file in files.items()]
+    return f"Model files by their sha256: {'; '.join(parts)}."

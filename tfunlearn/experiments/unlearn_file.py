@@ -19,10 +19,12 @@ from tfunlearn.experiments.files import (
     marked,
     require_other_files,
 )
-from tfunlearn.experiments.stages import save_model
+from tfunlearn.experiments.model_files import model_file, unchanged
 from tfunlearn.methods.checks import check
 from tfunlearn.report import AuditReport
-from tfunlearn.storage.folder import writable_folder
+from tfunlearn.report.parts import ModelFile
+from tfunlearn.storage import Output, output
+from tfunlearn.storage.atomic import file_sha256
 
 UNLEARNED, RETRAINED = "unlearned.keras", "retrained.keras"
 HOW_TO_REFER = "Give a reference with --reference, or have one made with --retrain."
@@ -42,12 +44,14 @@ def unlearn_file(
     validation: float | None = None,
     seed: int = 0,
     images: bool = False,
+    force: bool = False,
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
 ) -> AuditReport:
     """Unlearns a saved model and writes the new one, with a report.
 
-    Each file is written under another name first, so that it is whole or not there.
+    All files appear together, at the end; until then those of an earlier run are as they were. See
+    ``storage.output``.
 
     Args:
         model: the ``.keras`` file of the original.
@@ -63,6 +67,7 @@ def unlearn_file(
         seed: seed of all that is drawn.
         images: show the forget examples that are listed, where the data is 8-bit images and there
             are references enough; the report then holds a part of what is to be forgotten.
+        force: overwrite files in ``out`` that this command did not write, inputs excepted.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of output; None for silence.
 
@@ -74,19 +79,64 @@ def unlearn_file(
         OSError: if a file is not there or ``out`` cannot be written to.
         ValueError: if files, options and method do not fit together, or a reference is given twice.
         RuntimeError: if the method changed nothing or diverged.
+        storage.Refused: if ``out`` is another command's, or an input would be overwritten.
     """
-    say, out = say or (lambda line: None), writable_folder(out)
+    say = say or (lambda line: None)
+    names = (UNLEARNED, *(() if retrain is None else (RETRAINED,)), *FILES)
+    inputs = {"model": model, "data": data, "forget": forget, "reference": references}
+    with output(out, "unlearn", names, inputs=inputs, force=force) as results:
+        text, report = _unlearn(
+            results,
+            model,
+            data,
+            method=method,
+            forget=forget,
+            classes=classes,
+            options=options,
+            references=references,
+            retrain=retrain,
+            validation=validation,
+            seed=seed,
+            images=images,
+            verbose=verbose,
+            say=say,
+        )
+        written = results.written()
+    say(f"\n{text}\n\nWritten to {out}: {', '.join(written)}")
+    return report
+
+
+def _unlearn(
+    results: Output,
+    model: str | PathLike,
+    data: str | PathLike,
+    *,
+    method: str,
+    forget: str | PathLike | None,
+    classes: Sequence[int] | None,
+    options: Mapping[str, Any] | None,
+    references: Sequence[str | PathLike],
+    retrain: Mapping[str, Any] | None,
+    validation: float | None,
+    seed: int,
+    images: bool,
+    verbose: int,
+    say: Callable[[str], None],
+) -> tuple[str, AuditReport]:
+    """Does what ``unlearn_file`` says; returns the report as text, and the report."""
     require_other_files(references, "reference")
-    chosen, original = methods.describe(method), load_model(model)
-    split = make_split(
-        data, original, forget=forget, classes=classes, validation=validation, seed=seed
-    )
-    if images:
-        images_of(split)  # raises if there are none
-    options = with_loss(chosen, original, options or {})
-    _check_fit(chosen, original, split, options)
-    taken = ["original", method, *([] if retrain is None else ["retrained"])]
-    given = load_models(references, split, "reference", taken)
+    chosen = methods.describe(method)
+    with unchanged([model, *references]) as marks:
+        original = load_model(model)
+        split = make_split(
+            data, original, forget=forget, classes=classes, validation=validation, seed=seed
+        )
+        if images:
+            images_of(split)  # raises if there are none
+        options = with_loss(chosen, original, options or {})
+        _check_fit(chosen, original, split, options)
+        taken = ["original", method, *([] if retrain is None else ["retrained"])]
+        given = load_models(references, split, "reference", taken)
     note = _made_by(chosen, options, retrain, {"model": model, "data": data}, seed)
     say(f"{split}\n")
     seconds: dict[str, float] = {}
@@ -98,25 +148,24 @@ def unlearn_file(
         return made
 
     made = {"original": original, method: run(method, chosen, options, seed), **given}
-    given_files = {pathlib.Path(path).expanduser().resolve() for path in references}
-    for name in (*FILES, RETRAINED):  # those of an earlier run are of another model
-        if (out / name).resolve() not in given_files:
-            (out / name).unlink(missing_ok=True)
-    save_model(made[method], out / UNLEARNED)
-    written = [UNLEARNED]
+    read = zip(("original", *given), (model, *references), strict=True)
+    files = {name: model_file(path, marks[str(path)]) for name, path in read}
+    files[method] = _saved(made[method], results.path(UNLEARNED))
     if retrain is not None:
         again = methods.describe("retrain")
         own = with_loss(again, original, retrain)
         made["retrained"] = run("retrained", again, own, seed + 1)
-        save_model(made["retrained"], out / RETRAINED)
-        written.append(RETRAINED)
+        files["retrained"] = _saved(made["retrained"], results.path(RETRAINED))
     names = [name for name in made if name not in ("original", method)]
     own = {"title": f"Unlearned by {method}", "seconds": seconds, "seed": seed, "images": images}
     words = {"notes": [note], "how_to_refer": HOW_TO_REFER}
-    text, report = write_report(out, made, split, names, **words, **own)
-    written += [name for name in FILES if (out / name).is_file()]
-    say(f"\n{text}\n\nWritten to {out}: {', '.join(written)}")
-    return report
+    return write_report(results, made, split, names, files=files, **words, **own)
+
+
+def _saved(model: keras.Model, path: pathlib.Path) -> ModelFile:
+    """Saves a model beside the report; returns what the report holds of the file."""
+    model.save(path)
+    return model_file(path, file_sha256(path), beside=True)
 
 
 def with_loss(

@@ -83,7 +83,7 @@ def _sections(report: AuditReport) -> list[str]:
         section("How to read this", "", bullets(_reading(report))),
         section(
             "Fingerprints",
-            "Equal sums, equal bytes: of each model's weights, and of the split.",
+            "Equal sums, equal bytes: of each model's weights, of its file, and of the split.",
             provenance.fingerprints(report),
         ),
         section("How to make it again", "", provenance.recipe(report)),

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["ACCURACIES", "HISTOGRAM_EDGES", "Column", "Row", "Spread"]
+__all__ = ["ACCURACIES", "HISTOGRAM_EDGES", "Column", "ModelFile", "Row", "Spread"]
 
 ACCURACIES = ("forget_accuracy", "retain_accuracy", "test_accuracy")
 """The metrics that the average gap is taken over."""
@@ -52,6 +52,21 @@ class Row:
     values: Mapping[str, float | None]
     flags: tuple[str, ...] = ()
     histograms: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The file that a model was read from or written to.
+
+    Attributes:
+        name: Its name, without folders.
+        sha256: Of its content, 64 hexadecimal digits.
+        beside: Whether it was written into the report's folder, together with the report.
+    """
+
+    name: str
+    sha256: str
+    beside: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ def fingerprints(report: AuditReport) -> str:
     marks = {
         "ids and data of the split": report.split["fingerprint"],
         **report.fingerprints,
+        **{f"file of {name}, {file.name}": file.sha256 for name, file in report.files.items()},
     }
     return f'<div class="mono">{markup.pairs(marks)}</div>'
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfunlearn.report import html, schema, table
 from tfunlearn.report.evidence import Evidence
-from tfunlearn.report.parts import ACCURACIES, HISTOGRAM_EDGES, Column, Row, Spread
+from tfunlearn.report.parts import ACCURACIES, HISTOGRAM_EDGES, Column, ModelFile, Row, Spread
 from tfunlearn.storage.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class AuditReport:
         evidence: Name of a row to what it shows beside the references.
         fingerprints: Name of a row to the sha256 of its weights; absent where none are kept.
         command: How to make the report again; empty if not known.
+        files: Name of a row to the file that its model was read from or written to, with its
+            sha256; absent where models came from no file.
     """
 
     title: str
@@ -62,6 +64,7 @@ class AuditReport:
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    files: Mapping[str, ModelFile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]
@@ -74,7 +77,7 @@ class AuditReport:
                 "rows must hold the original and the references. "
                 f"Expected {needed}. Received rows {names}."
             )
-        for part in ("evidence", "fingerprints"):
+        for part in ("evidence", "fingerprints", "files"):
             unknown = sorted(set(getattr(self, part)) - set(names))
             if unknown:
                 raise ValueError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfunlearn.report import reading
 from tfunlearn.report.evidence import Evidence
-from tfunlearn.report.parts import Column, Row
+from tfunlearn.report.parts import Column, ModelFile, Row
 
 if TYPE_CHECKING:
     from tfunlearn.report.result import AuditReport
@@ -35,6 +35,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "evidence": dict,
     "fingerprints": dict,
     "command": str,
+    "files": dict,
 }
 _DERIVED = {"schema", "version", "reference"}
 _SPLIT_KEYS: dict[str, type | tuple[type, ...]] = {
@@ -61,6 +62,7 @@ _TYPES: dict[str, Any] = {
     "reference_seeds": tuple[int, ...],
     "evidence": Mapping[str, Evidence],
     "fingerprints": Mapping[str, str],
+    "files": Mapping[str, ModelFile],
 }
 
 
@@ -81,6 +83,7 @@ def dumps(report: AuditReport) -> str:
         "reference_values": {key: list(own) for key, own in report.reference_values.items()},
         "evidence": {name: _evidence(own) for name, own in report.evidence.items()},
         "fingerprints": dict(report.fingerprints),
+        "files": {name: asdict(file) for name, file in report.files.items()},
         "columns": [asdict(column) for column in report.columns],
         "rows": [
             {
@@ -135,6 +138,7 @@ def loads(text: str | bytes, source: str = "the text") -> dict[str, Any]:
             f"{source} must have the schema version of this package. Expected {VERSION}. "
             f"Received {data.get('version')!r}."
         )
+    data = {"files": {}, **data}  # a report on models from no files may be without
     fields = _fields(data, _KEYS, source)
     unknown = sorted(set(data) - set(_KEYS) - _DERIVED)
     if unknown:

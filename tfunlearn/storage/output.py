@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tfunlearn.storage.atomic import file_sha256
 from tfunlearn.storage.folder import writable_folder
-from tfunlearn.storage.journal import LOCK, STAGE, commit, recover
+from tfunlearn.storage.journal import LOCK, STAGE, commit, recover, settle
 from tfunlearn.storage.lock import claimed
 from tfunlearn.storage.manifest import MANIFEST, PRIVATE, Manifest, look, plain_name
 from tfunlearn.storage.refused import Refused
@@ -112,8 +112,8 @@ def output(
         ...     before, sorted(path.name for path in pathlib.Path(folder).glob("*.txt"))
         ([], ['a.txt', 'b.txt'])
     """
+    read = _read(inputs or {})
     folder = writable_folder(out).resolve()
-    read = _paths(inputs or {})
     with _owned(folder, out):
         changes = _Changes(folder, out, command, names, read, force)
         changes.check()
@@ -150,7 +150,7 @@ def check_output(
     """
     folder = writable_folder(out).resolve()
     with _owned(folder, out):
-        _Changes(folder, out, command, names, _paths(inputs or {}), force).check()
+        _Changes(folder, out, command, names, _read(inputs or {}), force).check()
 
 
 @contextlib.contextmanager
@@ -265,22 +265,23 @@ class _Changes:
 
     def _in_the_way(self, names: Sequence[str]) -> str:
         """Returns the message on files of another origin."""
-        listed = ", ".join(repr(str(self._out / name)) for name in names)
         others = [name for name in names if self._earlier.owns(self._folder, name)]
-        by = f"files of tfunlearn {self._earlier.command}" if others else "files it did not make"
+        by = f"of tfunlearn {self._earlier.command}" if others else "that it did not write"
         force = "" if self._force else ", or --force to overwrite them"
         return (
-            f"out: {listed}: tfunlearn {self._command} does not overwrite {by}. Expected: "
-            f"another --out{force}. Received: out={str(self._out)!r}."
+            f"out: tfunlearn {self._command} does not overwrite files {by}: {', '.join(names)}. "
+            f"Expected: a folder without them (--out){force}. Received: {str(self._out)!r}."
         )
 
 
-def _paths(inputs: Inputs) -> list[tuple[str, pathlib.Path]]:
-    """Returns argument and path of all inputs that are given."""
+def _read(inputs: Inputs) -> list[tuple[str, pathlib.Path]]:
+    """Returns argument and path of all inputs that are given, their folders' sets completed."""
     found: list[tuple[str, pathlib.Path]] = []
     for argument, given in inputs.items():
         many: Iterable[Path] = [given] if isinstance(given, str | os.PathLike) else given or ()
         found.extend((argument, pathlib.Path(path).expanduser()) for path in many)
+    for folder in {path.parent for _, path in found}:
+        settle(folder)
     return found
 
 
