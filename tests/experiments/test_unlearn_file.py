@@ -108,8 +108,8 @@ MODELS = {  # how to build it, its loss, the kind of data
 }
 
 
-def _save_model(folder, build=_sequential, loss=SPARSE, name="model.keras", compiled=True):
-    keras.utils.set_random_seed(0)
+def _save_model(folder, build=_sequential, loss=SPARSE, name="model.keras", compiled=True, seed=0):
+    keras.utils.set_random_seed(seed)
     model = build()
     if compiled:
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=["accuracy"])
@@ -197,7 +197,7 @@ def test_without_a_reference_the_report_says_so(task, capsys):
 
 
 def test_beside_references(task, capsys):
-    _save_model(task, name="other.keras")
+    _save_model(task, name="other.keras", seed=1)
     args = ["--reference", str(task / "other.keras"), "--retrain", "epochs=1", "batch_size=20"]
     assert run(task, *QUICK, *args, "--seed", "4") == 0
     assert written(task) == [
@@ -234,9 +234,9 @@ def test_the_readmes_command_runs(task, monkeypatch):
 
 
 def test_references_of_one_name_are_told_apart(task):
-    for folder in ("a", "b"):
+    for seed, folder in enumerate(("a", "b"), start=1):
         (task / folder).mkdir()
-        _save_model(task, name=f"{folder}/original.keras")
+        _save_model(task, name=f"{folder}/original.keras", seed=seed)
     paths = [str(task / folder / "original.keras") for folder in ("a", "b")]
     args = [part for path in paths for part in ("--reference", path)]
     assert run(task, *QUICK, *args) == 0
