@@ -9,9 +9,9 @@ from scipy.special import log_softmax, logsumexp, softmax
 from sklearn.metrics import roc_auc_score
 
 from tfunlearn.attacks.lira import lira
-from tfunlearn.audit import figures
-from tfunlearn.audit.references import LIRA, References
-from tfunlearn.audit.spread_by_example import SpreadByExample, deviations
+from tfunlearn.audit.held import LIRA, RELATIVE, mean_divergences
+from tfunlearn.audit.references import References
+from tfunlearn.audit.spread_by_example import deviations, others
 
 from .many import make_labels, make_logits, parted
 
@@ -84,46 +84,87 @@ def figures_by_hand(labels, one, others):
     return found
 
 
-def test_a_candidate_against_all_references(labels, logits, many):
-    one, others = parted(logits, COUNT)
-    found = many.figures(figures.read(labels, one))
-    assert found == pytest.approx(figures_by_hand(labels, one, others), rel=1e-9)
-    assert list(found) == [figure.name for figure in many.listed]
-    assert many.absent == {}
+@pytest.fixture(scope="module")
+def held(labels, logits, many):
+    return many.hold(many.read(parted(logits, COUNT)[0]))
 
 
-@pytest.mark.parametrize("place", [0, COUNT - 1])
-def test_a_reference_against_the_others(labels, logits, many, place):
-    one, others = parted(parted(logits, COUNT)[1], place)
-    found = {name: values[place] for name, values in many.values.items()}
-    assert found == pytest.approx(figures_by_hand(labels, one, others), rel=1e-9)
+def test_a_candidate_against_all_references(labels, logits, many, held):
+    expected = figures_by_hand(labels, *parted(logits, COUNT))
+    assert held.values == pytest.approx(expected, rel=1e-9)
+    assert list(held.values) == [figure.name for figure in many.listed]
+    assert held.absent == {}
 
 
-def test_the_attacks_areas_are_those_of_each_reference(labels, logits, many):
-    assert set(many.aucs) == {
+@pytest.mark.parametrize("place", range(COUNT))
+def test_a_reference_against_the_others_and_the_candidate(labels, logits, held, place):
+    found = {name: values[place] for name, values in held.references.items()}
+    assert found == pytest.approx(figures_by_hand(labels, *parted(logits, place)), rel=1e-9)
+
+
+def test_a_candidate_far_off_changes_the_references_figures_as_the_loop_says(labels, logits):
+    """One model's margins are 1e6 times the others': no digit of theirs is lost."""
+    far = {role: own.copy() for role, own in logits.items()}
+    for own in far.values():
+        own[0] *= 1e6
+    for odd in (0, COUNT):  # a reference, or the candidate
+        turned = {role: np.roll(own, odd, axis=0) for role, own in far.items()}
+        one, rest = parted(turned, COUNT)
+        many = References(labels, rest)
+        held = many.hold(many.read(one))
+        for row in range(COUNT + 1):
+            expected = figures_by_hand(labels, *parted(turned, row))
+            found = {name: [*held.references[name], held.values[name]][row] for name in RELATIVE}
+            # so far off, attack scores by hand end at 0, which makes ties
+            names = [name for name in RELATIVE if row != odd or name != "lira_auc"]
+            for name in names:
+                assert found[name] == pytest.approx(expected[name], rel=1e-9), (row, name)
+
+
+def test_which_of_the_models_is_the_candidate_changes_no_row(labels, logits, held):
+    """So that a candidate made as the references were is one of N + 1 that nothing sets apart."""
+    turned = {role: np.roll(own, 3, axis=0) for role, own in logits.items()}
+    one, rest = parted(turned, COUNT)
+    many = References(labels, rest)
+    again = many.hold(many.read(one))
+    for name, value in held.values.items():
+        rows = np.roll([*held.references[name], value], 3)
+        np.testing.assert_allclose(rows[-1], again.values[name], rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(rows[:-1], again.references[name], rtol=1e-9, err_msg=name)
+
+
+def test_the_attacks_areas_are_those_of_each_reference(many, held):
+    assert set(held.aucs) == {
         "loss_threshold",
         "modified_entropy_threshold",
         "correctness",
         LIRA,
     }
-    assert many.aucs["loss_threshold"] == many.values["loss_auc"]
-    assert many.aucs[LIRA] == many.values["lira_auc"]
-    gaps = np.array(many.values["label_only_gap"])
-    np.testing.assert_allclose(many.aucs["correctness"], 0.5 + gaps / 2)
+    assert set(many.aucs) == set(held.aucs) - {LIRA}
+    assert held.aucs["loss_threshold"] == held.references["loss_auc"]
+    assert held.aucs[LIRA] == held.references["lira_auc"]
+    gaps = np.array(held.references["label_only_gap"])
+    np.testing.assert_allclose(held.aucs["correctness"], 0.5 + gaps / 2)
 
 
-def test_many_references_give_each_example_a_variance_of_its_own():
+@pytest.mark.parametrize("count", [63, 64])
+def test_many_references_give_each_example_a_variance_of_its_own(count):
+    """From 64 others on, and those of a reference are as many as those of the candidate."""
     labels = make_labels({"forget": 10, "retain": 5, "test": 12})
-    logits = make_logits(labels, 67)
-    one, others = parted(logits, 66)
-    scale = np.linspace(0.1, 3, 10)[:, None].astype("float32")  # some vary more than others
-    one["forget"], others["forget"] = one["forget"] * scale, others["forget"] * scale
-    found = References(labels, others).figures(figures.read(labels, one))
-    expected = figures_by_hand(labels, one, others)
-    assert found["lira_auc"] == pytest.approx(expected["lira_auc"])
-    gaps = [m - t.mean(axis=0) for m, t in zip(*_sides(labels, one, others), strict=True)]
+    logits = make_logits(labels, count + 1)
+    # some vary more than others
+    logits["forget"] *= np.linspace(0.1, 3, 10)[:, None].astype("float32")
+    one, rest = parted(logits, count)
+    many = References(labels, rest)
+    held = many.hold(many.read(one))
+    expected = figures_by_hand(labels, one, rest)["lira_auc"]
+    assert held.values["lira_auc"] == pytest.approx(expected)
+    for place in (0, count - 1):
+        expected = figures_by_hand(labels, *parted(logits, place))["lira_auc"]
+        assert held.references["lira_auc"][place] == pytest.approx(expected)
+    gaps = [m - t.mean(axis=0) for m, t in zip(*_sides(labels, one, rest), strict=True)]
     shared = roc_auc_score(np.repeat([1, 0], [10, 12]), np.concatenate(gaps))
-    assert found["lira_auc"] != pytest.approx(shared)
+    assert (held.values["lira_auc"] == pytest.approx(shared)) is (count < 64)
 
 
 def test_margins_and_answers_are_kept(labels, logits, many):
@@ -138,14 +179,47 @@ def test_margins_and_answers_are_kept(labels, logits, many):
 def test_half_precision_and_a_file_give_the_same(labels, logits, tmp_path):
     """Logits may lie in a file; half precision moves figures by its own rounding only."""
     half = {role: own.astype("float16") for role, own in logits.items()}
+    one, rest = parted(half, COUNT)
     kept = {}
-    for role, own in half.items():
+    for role, own in rest.items():
         np.save(tmp_path / f"{role}.npy", own)
         kept[role] = np.load(tmp_path / f"{role}.npy", mmap_mode="r")
-    found, exact = References(labels, kept).values, References(labels, logits).values
-    assert found == References(labels, half).values
-    for name, values in exact.items():
-        np.testing.assert_allclose(found[name], values, rtol=2e-3, atol=2e-3, err_msg=name)
+    found, exact = (
+        many.hold(many.read(one))
+        for many in (References(labels, kept), References(labels, parted(logits, COUNT)[1]))
+    )
+    many = References(labels, rest)
+    assert found.references == many.hold(many.read(one)).references
+    for name, values in exact.references.items():
+        np.testing.assert_allclose(
+            found.references[name], values, rtol=2e-3, atol=2e-3, err_msg=name
+        )
+
+
+def test_a_candidate_is_rounded_as_the_references_are(labels, logits):
+    """Else it alone would have digits that they have lost, which tells it from all of them."""
+    half = {role: own.astype("float16") for role, own in logits.items()}
+    many = References(labels, parted(half, COUNT)[1])
+    found = many.hold(many.read(parted(logits, COUNT)[0]))
+    assert found.values == many.hold(many.read(parted(half, COUNT)[0])).values
+    huge = parted(logits, COUNT)[0] | {"forget": 1e6 * logits["forget"][COUNT]}
+    assert np.abs(many.read(huge).margins["forget"]).max() <= 2 * 65504 + 1  # 2 clipped to one end share it
+
+
+@pytest.mark.parametrize("classes", [3, 400_000])
+def test_divergences_by_hand_also_in_blocks(classes):
+    scores = np.random.default_rng(0).normal(size=(3, 4, classes))
+    p = softmax(scores, axis=2)
+    expected = [
+        np.mean(
+            [
+                jensenshannon(*pair) ** 2
+                for pair in zip(p[i], np.delete(p, i, axis=0).mean(axis=0), strict=True)
+            ]
+        )
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(mean_divergences(scores[:2], scores[2]), expected, rtol=1e-9)
 
 
 def test_only_test_examples_of_the_forget_sets_classes_are_attacked():
@@ -153,20 +227,29 @@ def test_only_test_examples_of_the_forget_sets_classes_are_attacked():
     labels["forget"] = np.where(labels["forget"] == 2, 0, labels["forget"])
     logits = make_logits(labels, 5)
     logits["test"][:, labels["test"] == 2] += 50 * np.eye(3, dtype="float32")[2]  # easy outsiders
-    one, others = parted(logits, 4)
-    found = References(labels, others).figures(figures.read(labels, one))
-    assert found == pytest.approx(figures_by_hand(labels, one, others), rel=1e-9)
+    one, rest = parted(logits, 4)
+    many = References(labels, rest)
+    found = many.hold(many.read(one)).values
+    assert found == pytest.approx(figures_by_hand(labels, one, rest), rel=1e-9)
 
 
 def test_a_spread_by_hand():
-    spread = SpreadByExample.of(np.array([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0], [7.0, 9.0]]))
-    np.testing.assert_allclose(spread.mean, [4, 6])
-    np.testing.assert_allclose(spread.deviation, [np.sqrt(20 / 3), 2])
-    mean, deviation = spread.without(np.array([7.0, 9.0]))
-    np.testing.assert_allclose(mean, [3, 5])
-    np.testing.assert_allclose(deviation, [2, 0])
-    far = deviations(np.array([7.0, 9.0]), mean, deviation)
+    table = np.array([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0], [7.0, 9.0]])
+    *_, last = others(table)
+    assert last.count == 3
+    np.testing.assert_allclose(last.mean, [3, 5])
+    np.testing.assert_allclose(last.deviation, [2, 0])
+    far = deviations(np.array([7.0, 9.0]), last.mean, last.deviation)
     np.testing.assert_allclose(far, [2, 4 / (0.01 * np.sqrt(2))])
+
+
+def test_the_spread_of_the_others_keeps_its_digits():
+    table = np.random.default_rng(0).normal(size=(7, 5))
+    table[2] += 1e7
+    for place, found in enumerate(others(table)):
+        rest = np.delete(table, place, axis=0)
+        np.testing.assert_allclose(found.mean, rest.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(found.deviation, rest.std(axis=0, ddof=1), rtol=1e-12)
 
 
 def test_one_model_is_read_at_a_time():
@@ -186,20 +269,31 @@ def test_one_model_is_read_at_a_time():
     assert peak < sum(own.nbytes for own in logits.values()) * 2  # all of it in float64
 
 
-def test_too_few_references_for_a_spread_of_the_others(labels, logits):
+def test_two_references_and_a_candidate_have_two_others_each(labels, logits):
     two = References(labels, {role: own[:2] for role, own in logits.items()})
-    absent = {"lira_auc", "forget_deviation_p95", "retain_deviation", "test_deviation", "forget_js"}
-    assert set(two.absent) == absent
-    assert all("it takes 3 references" in reason for reason in two.absent.values())
-    found = two.figures(figures.read(labels, parted(logits, COUNT)[0]))
-    assert set(found) == {figure.name for figure in two.listed} - absent
+    assert two.hold(two.read(parted(logits, COUNT)[0])).absent == {}
 
 
 def test_references_that_do_not_differ_give_no_unit(labels, logits):
     same = References(labels, {role: np.repeat(own[:1], 4, axis=0) for role, own in logits.items()})
-    assert "do not differ" in same.absent["lira_auc"]
-    assert "do not differ" in same.absent["forget_js"]
-    assert "lira_auc" not in same.figures(figures.read(labels, parted(logits, COUNT)[0]))
+    held = same.hold(same.read(parted(logits, COUNT)[0]))
+    assert set(held.absent) == set(RELATIVE)
+    assert "do not differ" in held.absent["lira_auc"]
+    assert not set(RELATIVE) & (set(held.values) | set(held.references))
+    assert held.relative is None
+    assert LIRA not in held.aucs
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda own: own[:-1], lambda own: own[:, :2], lambda own: own[None]],
+)
+def test_a_candidate_must_be_of_the_same_examples(many, logits, change):
+    one = parted(logits, COUNT)[0]
+    with pytest.raises(ValueError, match="must be of the references' roles, examples and classes"):
+        many.read(one | {"test": change(one["test"])})
+    with pytest.raises(ValueError, match="must be of the references' roles"):
+        many.read({role: one[role] for role in ("forget", "test")})
 
 
 def test_too_few_examples_for_an_attack():

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 from tfunlearn.attacks import reference_percentile
 from tfunlearn.audit import evidence_examples, figures
 from tfunlearn.audit.evidence_attacks import attack_results
+from tfunlearn.audit.held import Held
 from tfunlearn.audit.references import References
-from tfunlearn.audit.spread import SpreadTest, spread_test
+from tfunlearn.audit.spread import SpreadTest
 from tfunlearn.report.evidence import Evidence, Placed, Verdict
 
 __all__ = ["evidence", "verdict_text"]
@@ -63,21 +64,15 @@ def evidence(
         >>> found.verdict.inside, found.verdict.references
         (True, 20)
     """
-    reading = figures.read(references.labels, logits)
-    values = references.figures(reading)
-    relative = references.relative(reading)
-    steps = {k: step for k, step in figures.steps(references.labels).items() if k in values}
-    others = {name: references.values[name] for name in values}
-    test = spread_test(values, others, level=level, resolution=steps)
+    reading = references.read(logits)
+    held = references.hold(reading)
     return Evidence(
-        verdict=_verdict(test, references, remarks),
-        figures=tuple(_placed(references, values, figure, level) for figure in references.listed),
-        attacks=attack_results(
-            references, reading, relative, logits, level=level, seed=seed, svc=svc
-        ),
+        verdict=_verdict(held.test(level), references, remarks),
+        figures=tuple(_placed(held, figure, level) for figure in references.listed),
+        attacks=attack_results(references, reading, held, logits, level=level, seed=seed, svc=svc),
         margins=evidence_examples.histograms(references, reading.margins["forget"], original),
         slices=evidence_examples.slices(references, reading.right),
-        worst=evidence_examples.worst(references, reading, relative, ids, worst),
+        worst=evidence_examples.worst(references, reading, held.relative, ids, worst),
     )
 
 
@@ -98,6 +93,7 @@ def verdict_text(test: SpreadTest, furthest: Sequence[str]) -> str:
     """Returns what a test found as a sentence for people, which never says "forgotten".
 
     Example:
+        >>> from tfunlearn.audit.spread import spread_test
         >>> test = spread_test({"a": 9.0}, {"a": [1.0, 2.0]})
         >>> verdict_text(test, ["a"])
         '2 references are too few to tell: it takes 19.'
@@ -114,14 +110,12 @@ def verdict_text(test: SpreadTest, furthest: Sequence[str]) -> str:
     return f"{found}: furthest off in {', '.join(furthest)}."
 
 
-def _placed(
-    references: References, values: Mapping[str, float], figure: figures.Figure, level: float
-) -> Placed:
+def _placed(held: Held, figure: figures.Figure, level: float) -> Placed:
     """Returns a figure with its place among the references', or the reason for its absence."""
-    if figure.name not in values:
-        reason = references.absent[figure.name]
+    if figure.name not in held.values:
+        reason = held.absent[figure.name]
         return Placed(*figure, None, (), None, None, None, None, None, absent=reason)
-    value, others = values[figure.name], references.values[figure.name]
+    value, others = held.values[figure.name], held.references[figure.name]
     place = reference_percentile(value, others, level=level)
     spread = statistics.stdev(others)
     return Placed(

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from tfunlearn import attacks, metrics
 from tfunlearn.attacks import Estimate, MembershipScores
 from tfunlearn.audit.figures import Reading, comparable
-from tfunlearn.audit.references import LIRA, References, Relative
+from tfunlearn.audit.held import LIRA, Held
+from tfunlearn.audit.references import References
 from tfunlearn.report.evidence import AttackResult, Interval
 
 __all__ = ["attack_results", "thinned"]
@@ -30,7 +31,7 @@ _STEPS = 100
 def attack_results(
     references: References,
     reading: Reading,
-    relative: Relative | None,
+    held: Held,
     logits: Mapping[str, ArrayLike],
     *,
     level: float,
@@ -42,7 +43,7 @@ def attack_results(
     Args:
         references: The retrained models.
         reading: The model's.
-        relative: How it lies to the references; None where that cannot be had.
+        held: It and the references, each against all the others.
         logits: Role to its logits.
         level: Level of the intervals.
         seed: Seed of the resamples and of the SVC's halves.
@@ -53,13 +54,11 @@ def attack_results(
         An entry per attack that can be made; none where examples are too few.
     """
     found = list(reading.scores.values())
-    lira = None if relative is None else references.lira(relative)
+    lira = None if held.relative is None else held.relative.lira(references.labels)
     found += [] if lira is None else [lira]
     if svc and reading.scores:
         found.append(_svc(references, logits, level, seed))
-    return tuple(
-        _result(scores, references.aucs.get(scores.attack), level, seed) for scores in found
-    )
+    return tuple(_result(scores, held.aucs.get(scores.attack), level, seed) for scores in found)
 
 
 def thinned(

@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from tfunlearn import metrics
 from tfunlearn.audit.figures import Reading
-from tfunlearn.audit.references import References, Relative
+from tfunlearn.audit.held import Relative
+from tfunlearn.audit.references import References
 from tfunlearn.report.evidence import ClassSlice, MarginHistograms, WorstExample
 
 __all__ = ["histograms", "slices", "worst"]

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfunlearn.audit.spread_by_example import others
+
 __all__ = ["SpreadTest", "spread_test"]
+
+_TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def spread_test(
     scores = _distances(table, _steps(names, resolution or {}))
     largest = np.abs(scores).max(axis=1)
     count = len(table) - 1
-    p_value = float(np.count_nonzero(largest >= largest[-1])) / (count + 1)
+    # models that lie equally far but for rounding share their rank
+    p_value = float(np.count_nonzero(largest >= largest[-1] * (1 - _TIE))) / (count + 1)
     decidable = count + 1 >= round(1 / (1 - level), 9)
     return SpreadTest(
         inside=p_value > 1 - level + 1e-12 if decidable else None,
@@ -119,12 +124,10 @@ def _steps(names: Sequence[str], resolution: Mapping[str, float]) -> np.ndarray:
 
 def _distances(table: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Returns each model's figures minus the others' mean, in the others' standard deviations."""
-    others = len(table) - 1
-    centred = table - table.mean(axis=0)
-    gaps = centred * (others + 1) / others
-    squares = (centred**2).sum(axis=0) - centred**2 * (others + 1) / others
-    spread = np.sqrt(np.maximum(squares, 0.0) / (others - 1))
-    # what is left of a spread below the rounding of the sums is none
+    sums = list(others(table))
+    gaps = table - np.array([own.mean for own in sums])
+    spread = np.array([own.deviation for own in sums])
+    # what lies below the rounding of the figures is none
     scale = np.abs(table).max(axis=0, initial=0.0)
     spread[spread <= 1e-12 * scale] = 0.0
     gaps[np.abs(gaps) <= 1e-12 * scale] = 0.0

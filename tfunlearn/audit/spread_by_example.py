@@ -1,64 +1,80 @@
-"""How margins vary over models, example by example, with any one model left out."""
+"""How numbers vary over models, for each model over all the others."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["SpreadByExample", "deviations"]
+__all__ = ["SpreadByExample", "deviations", "others"]
 
 _FLOOR = 0.01
 _ROUNDING = 1e-12
 
 
 class SpreadByExample(NamedTuple):
-    """The sums over models that any mean and deviation are made of; made by `of`.
+    """The sums over models that any mean and deviation are made of.
 
     Attributes:
         mean: Mean over the models, float64 of shape (n,).
         squares: Sum of the squared distances from it, float64 of shape (n,).
-        count: Number of models, N.
+        count: Number of models.
     """
 
     mean: np.ndarray
     squares: np.ndarray
     count: int
 
-    @classmethod
-    def of(cls, table: np.ndarray) -> SpreadByExample:
-        """Returns the sums over a table with a row per model, shape (N, n), N >= 2.
-
-        Example:
-            >>> found = SpreadByExample.of(np.array([[1.0], [2.0], [6.0]]))
-            >>> found.mean, found.squares, found.count
-            (array([3.]), array([14.]), 3)
-        """
-        mean = table.mean(axis=0)
-        squares = np.zeros_like(mean)
-        for row in table:
-            squares += (row - mean) ** 2
-        return cls(mean, squares, len(table))
-
     @property
     def deviation(self) -> np.ndarray:
-        """Standard deviation over the models (divisor N - 1), shape (n,)."""
+        """Standard deviation over the models (divisor count - 1), shape (n,); count >= 2."""
         return np.sqrt(self.squares / (self.count - 1))
 
-    def without(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns mean and standard deviation of the models but one of them; N >= 3.
+    def joined(self, other: SpreadByExample) -> SpreadByExample:
+        """Returns the sums over the models of both.
 
-        Args:
-            row: The row of the one left out, shape (n,).
+        Nothing is subtracted but the means, so that no digit is lost where one model lies far from
+        all others.
 
         Example:
-            >>> table = np.array([[1.0], [2.0], [6.0]])
-            >>> [own.round(4) for own in SpreadByExample.of(table).without(table[2])]
-            [array([1.5]), array([0.7071])]
+            >>> one, two = (SpreadByExample(np.array([v]), np.zeros(1), 1) for v in (1.0, 3.0))
+            >>> one.joined(two)
+            SpreadByExample(mean=array([2.]), squares=array([2.]), count=2)
+
+        Reference:
+            Chan, Golub, LeVeque (1983), "Algorithms for computing the sample variance", The
+            American Statistician 37.
         """
-        gap, others = row - self.mean, self.count - 1
-        squares = self.squares - gap**2 * self.count / others
-        return self.mean - gap / others, np.sqrt(np.maximum(squares, 0.0) / (others - 1))
+        if not self.count or not other.count:
+            return self if self.count else other
+        count, gap = self.count + other.count, other.mean - self.mean
+        mean = self.mean + gap * (other.count / count)
+        squares = self.squares + other.squares + gap**2 * (self.count * other.count / count)
+        return SpreadByExample(mean, squares, count)
+
+
+def others(rows: Sequence[np.ndarray]) -> Iterator[SpreadByExample]:
+    """Yields, for each model, the sums over all the others.
+
+    The sums over the models before it and over those after it are joined: a few passes over the
+    rows in all. Two numbers are held for each number given.
+
+    Args:
+        rows: A row per model, float64 of shape (n,); at least 2.
+
+    Example:
+        >>> [found.mean.tolist() for found in others(np.array([[1.0], [2.0], [6.0]]))]
+        [[4.0], [3.5], [1.5]]
+    """
+    nothing = np.zeros(np.shape(rows[0]))
+    after = [SpreadByExample(nothing, nothing, 0)]
+    for row in reversed(rows[1:]):
+        after.append(after[-1].joined(SpreadByExample(row, nothing, 1)))
+    before = after[0]
+    for row in rows:
+        yield before.joined(after.pop())
+        before = before.joined(SpreadByExample(row, nothing, 1))
 
 
 def deviations(row: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray | None:
