@@ -23,7 +23,7 @@ def table(read):
         extra = read(f"audit_mnist_{task}_extra.json")
         lines += rows(WORDS[task], report, extra["relearn"])
         costs.append(extra["cost"])
-    return "\n".join([*lines, "", cost(costs)])
+    return "\n".join([*lines, "", f"{smallest(found.values())} {cost(costs)}"])
 
 
 def rows(words, report, relearn):
@@ -36,8 +36,7 @@ def rows(words, report, relearn):
         beside = f"{side}, p = {verdict['p_value']:.2f}"
         made.append([name, *(figures[key] for key in FIGURES), steps(relearn, name), beside])
     first = next(iter(report["evidence"].values()))
-    known = {figure["name"]: figure["references"] for figure in first["figures"]}
-    means = [sum(known[key]) / len(known[key]) for key in FIGURES]
+    means = [mean(report, key) for key in FIGURES]
     again = [count for name, count in relearn["steps"].items() if name.startswith("retrained")]
     count = first["verdict"]["references"]
     made.append([f"*mean of {count} references*", *means, span(again), ""])
@@ -45,6 +44,24 @@ def rows(words, report, relearn):
         f"| {words} | {' | '.join(f'{c:.3f}' if isinstance(c, float) else c for c in row)} |"
         for row in made
     ]
+
+
+def mean(report, key):
+    """Returns the references' mean of a figure; the range of means where it differs by model."""
+    found = set()
+    for evidence in report["evidence"].values():
+        known = {figure["name"]: figure["references"] for figure in evidence["figures"]}
+        found.add(f"{sum(known[key]) / len(known[key]):.3f}")
+    return min(found) if len(found) == 1 else f"{min(found)} to {max(found)}"
+
+
+def smallest(found):
+    """Returns what is to be said on p-values that no model can undercut."""
+    counts = {own["verdict"]["references"] for r in found for own in r["evidence"].values()}
+    return " ".join(
+        f"p = {1 / (n + 1):.2f} is the smallest that {n} references can give."
+        for n in sorted(counts)
+    )
 
 
 def steps(relearn, name):

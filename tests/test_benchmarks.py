@@ -304,7 +304,11 @@ def test_the_table_of_audits():
         "| a random tenth | *mean of 2 references* | 0.625 | 0.625 | 0.625 | 0.625 | 3 to 7 |  |",
     ]
     assert lines[-1] == (
+        "p = 0.33 is the smallest that 2 references can give. "
         "All figures of one model beside 64 models on 10,000 examples: 0.5 to 0.5 s, "
         "at most 1.5 GB in all."
     )
     assert table(lambda name: None).startswith("Not run yet")
+    # each model has references of its own
+    report["evidence"]["kept out"]["figures"] = figures(0.6, [0.25, 0.75])
+    assert "| *mean of 2 references* | 0.500 to 0.625 | 0.500 to" in table(found.get)

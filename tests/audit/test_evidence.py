@@ -66,8 +66,8 @@ def test_a_memorising_model_is_outside_and_the_text_says_by_what(other):
     assert (verdict.inside, verdict.p_value) == (False, pytest.approx(1 / 22))
     assert len(verdict.furthest) == 3
     assert verdict.text == (
-        "Outside the spread of 21 retrained models (p = 0.045; 95 % of them lie inside): furthest "
-        f"off in {', '.join(verdict.furthest)}."
+        "Outside the spread of 21 retrained models (p = 0.045, the smallest that 21 references can "
+        f"give; 95 % of them lie inside): furthest off in {', '.join(verdict.furthest)}."
     )
 
 

@@ -203,7 +203,9 @@ def test_a_candidate_is_rounded_as_the_references_are(labels, logits):
     found = many.hold(many.read(parted(logits, COUNT)[0]))
     assert found.values == many.hold(many.read(parted(half, COUNT)[0])).values
     huge = parted(logits, COUNT)[0] | {"forget": 1e6 * logits["forget"][COUNT]}
-    assert np.abs(many.read(huge).margins["forget"]).max() <= 2 * 65504 + 1  # 2 clipped to one end share it
+    assert (
+        np.abs(many.read(huge).margins["forget"]).max() <= 2 * 65504 + 1
+    )  # 2 clipped to one end share it
 
 
 @pytest.mark.parametrize("classes", [3, 400_000])

@@ -26,6 +26,7 @@ def test_verdicts_stand_in_the_text(shown):
     text = " ".join(str(shown).split())
     for name, own in shown.evidence.items():
         assert f"- {name}: {own.verdict.text}" in text
+    assert text.count("This p is the smallest that 24 references can give.") == 1
 
 
 def test_figures_with_their_percentiles(shown):

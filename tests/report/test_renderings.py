@@ -11,12 +11,12 @@ import pytest
 from tfunlearn.report import Row
 
 FIRST_TABLE = """
-                               forget          retain            test  average
-model                        accuracy        accuracy        accuracy      gap
-------------------------------------------------------------------------------
-original               1.000 (+0.100)  0.990 (+0.010)  0.900 (+0.020)    0.043
-retrained (reference)  0.900           0.980           0.880                 -
-finetune               0.950 (+0.050)  0.970 (-0.010)  0.890 (+0.010)    0.023
+                               forget          retain            test       average
+model                        accuracy        accuracy        accuracy  accuracy gap
+-----------------------------------------------------------------------------------
+original               1.000 (+0.100)  0.990 (+0.010)  0.900 (+0.020)         0.043
+retrained (reference)  0.900           0.980           0.880                      -
+finetune               0.950 (+0.050)  0.970 (-0.010)  0.890 (+0.010)         0.023
 
 """
 VOID = {"meta", "br", "path", "line", "rect"}
@@ -138,7 +138,7 @@ def test_flags_stand_beside_the_name(make, row):
     report = make(rows=(row("retrained", *[0.5] * 6), bad, good), original=None)
     assert re.search(r"(?m)^bad \(collapsed\) ", str(report))
     assert '<span class="chip collapsed">collapsed</span>' in report.to_html()
-    tile = re.search(r"Smallest average gap.*?</div>", report.to_html()).group()
+    tile = re.search(r"Smallest average accuracy gap.*?</div>", report.to_html()).group()
     assert "good" in tile
     assert "bad" not in tile
 

@@ -101,7 +101,6 @@ def column_values(
     references = banked.references
     names = [f"{role}_{kind}" for role in references.labels for kind in ("accuracy", "loss")]
     found = {name: references.values[name] for name in names}
-    found["forgetting_effectiveness"] = found["forget_accuracy"]
     found["seconds"] = banked.seconds
     if original_accuracy is not None:
         pairs = [(own, original_accuracy) for own in found["test_accuracy"]]

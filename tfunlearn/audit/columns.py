@@ -9,6 +9,12 @@ from tfunlearn.report.parts import Column
 __all__ = ["columns"]
 
 _NEAR = "near the reference's"
+_BY_ROLE = {
+    "forget_accuracy": "lower: more of the forget set is lost, and zero is not the target",
+    "forget_loss": "higher: less sure of the forget examples' labels",
+    "accuracy": "higher: more right answers",
+    "loss": "lower: surer of the right answers",
+}
 
 
 def columns(roles: Sequence[str]) -> tuple[Column, ...]:
@@ -19,7 +25,7 @@ def columns(roles: Sequence[str]) -> tuple[Column, ...]:
         ['forget_accuracy', 'retain_accuracy', 'test_accuracy']
     """
     by_role = [
-        Column(f"{role}_{kind}", f"{role} {kind}", unit, _NEAR, kind)
+        Column(f"{role}_{kind}", f"{role} {kind}", unit, _direction(role, kind), kind)
         for kind, unit in (("accuracy", "fraction"), ("loss", "nats"))
         for role in roles
     ]
@@ -29,43 +35,42 @@ def columns(roles: Sequence[str]) -> tuple[Column, ...]:
             "membership_accuracy",
             "membership attack",
             "fraction",
-            f"{_NEAR}; 0.5 is chance",
+            f"{_NEAR}; higher: forget examples are told from test examples more often, 0.5 is "
+            "chance",
             "attack",
         ),
         Column(
             "membership_deviation",
             "deviation over folds",
             "deviation",
-            "standard deviation of the attack's accuracy; the smaller, the surer the number",
+            "no target; standard deviation of the attack's accuracy; lower: a surer number",
             "attack",
-        ),
-        Column(
-            "forgetting_effectiveness",
-            "forgetting effectiveness",
-            "fraction",
-            f"{_NEAR}; the forget accuracy",
-            "utility",
         ),
         Column(
             "utility_preservation",
             "utility preservation",
             "ratio",
-            f"{_NEAR}; 1 is the original's test accuracy",
+            f"{_NEAR}; higher: more test accuracy is kept, 1 is the original's",
             "utility",
         ),
         Column(
             "performance_drop",
             "performance drop",
             "fraction",
-            f"{_NEAR}; 0 is the original's test accuracy",
+            f"{_NEAR}; higher: more test accuracy is lost, 0 is the original's",
             "utility",
         ),
         Column(
             "weight_distance",
             "weight distance",
             "distance",
-            "no target; how far the weights moved from the original's",
+            "no target; higher: the weights moved further from the original's",
             "cost",
         ),
-        Column("seconds", "seconds", "seconds", "below the reference's", "cost"),
+        Column("seconds", "seconds", "seconds", "below the reference's; lower: faster", "cost"),
     )
+
+
+def _direction(role: str, kind: str) -> str:
+    key = f"{role}_{kind}"
+    return f"{_NEAR}; {_BY_ROLE.get(key, _BY_ROLE[kind])}"

@@ -14,6 +14,7 @@ from tfunlearn.audit.evidence_attacks import attack_results
 from tfunlearn.audit.held import Held
 from tfunlearn.audit.references import References
 from tfunlearn.audit.spread import SpreadTest
+from tfunlearn.report import wording
 from tfunlearn.report.evidence import Evidence, Placed, Verdict
 
 __all__ = ["evidence", "verdict_text"]
@@ -101,9 +102,11 @@ def verdict_text(test: SpreadTest, furthest: Sequence[str]) -> str:
     if test.inside is None:
         needed = math.ceil(round(1 / (1 - test.level), 9)) - 1
         return f"{test.references} references are too few to tell: it takes {needed}."
+    least = wording.smallest(test.p_value, test.references)
+    shown = f"p = {test.p_value:.2g}" + (f", {least}" if least else "")
     found = (
         f"{'Inside' if test.inside else 'Outside'} the spread of {test.references} retrained "
-        f"models (p = {test.p_value:.2g}; {100 * test.level:.4g} % of them lie inside)"
+        f"models ({shown}; {100 * test.level:.4g} % of them lie inside)"
     )
     if test.inside:
         return f"{found}. These figures do not tell it from a retrained model; others might."

@@ -57,7 +57,6 @@ class RowMaker:
         for role, found in self._measured[name].items():
             values[f"{role}_accuracy"] = found.accuracy
             values[f"{role}_loss"] = float(found.losses.mean())
-        values["forgetting_effectiveness"] = values["forget_accuracy"]
         values |= self._membership(name) | self._utility(name) | self._distance(name)
         values["seconds"] = self._times.get(name)
         if name not in self._times:

@@ -32,9 +32,9 @@ READING = (
     "forget, retain, test: share of right answers by role; the target is the row of retrain, not "
     "zero. attack: how often the forgotten images are told from new ones by their loss; 0.5 is "
     "chance.",
-    "gap: mean absolute difference to the references in forget, retain and test accuracy, ± its "
-    "standard deviation over the seeds; that of retrain is how far each reference is from the "
-    "others. closed: 1 - gap / gap of do_nothing.",
+    "gap: mean absolute difference to the references in forget, retain and test accuracy (the "
+    "attack is not in it), ± its standard deviation over the seeds; that of retrain is how far "
+    "each reference is from the others. closed: 1 - gap / gap of do_nothing.",
     "in range: seeds in which the gap is at most the largest one of a reference. share: of the "
     "seconds that retraining takes.",
 )

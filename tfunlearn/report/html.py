@@ -128,14 +128,14 @@ def _tiles(report: AuditReport) -> str:
         tiles.append((spread.mean, "The reference's forget accuracy", f"the target{span}"))
     if report.original is not None:
         gap = report.average_gap(report.original)
-        tiles.append((gap, "Average gap of doing nothing", report.original))
+        tiles.append((gap, "Average accuracy gap of doing nothing", report.original))
     known = {*report.references, report.original}
     rows = [row for row in report.rows if row.name not in known and not row.flags]
     gaps = {row.name: report.average_gap(row.name) for row in rows}
     gaps = {name: gap for name, gap in gaps.items() if gap is not None}
     if gaps:
         best = min(gaps, key=gaps.__getitem__)
-        tiles.append((gaps[best], "Smallest average gap of an unlearned model", best))
+        tiles.append((gaps[best], "Smallest average accuracy gap of an unlearned model", best))
     cards = [
         f'<div class="card tile"><b>{wording.number(value)}</b><span>{escape(label)}</span>'
         f'<span class="of">{escape(whose)}</span></div>'
@@ -151,7 +151,7 @@ def _legend(report: AuditReport) -> str:
     whose = "the mean of the references" if several else "the reference"
     return (
         f"Under each value: its gap to {whose}, orange above, blue below; "
-        f"bars end at {_BAR_LIMIT}."
+        f"bars end at {_BAR_LIMIT}. {wording.averaged(report)}"
         + (" In range: between the lowest and the highest reference." if several else "")
     )
 
@@ -173,13 +173,14 @@ def _table(report: AuditReport, columns: list[Column], *, average: bool = False)
         f'<th scope="col" title="{escape(column.direction)}">{escape(column.label)}</th>'
         for column in columns
     )
-    heads += '<th scope="col">average gap</th>' if average else ""
+    if average:
+        heads += f'<th scope="col" title="{wording.averaged(report)}">{wording.AVERAGE}</th>'
     lines = []
     for row in report.rows:
         cells = "".join(_cell(report, row.name, column) for column in columns)
         if average:
             gap = wording.number(report.average_gap(row.name))
-            cells += f'<td data-label="average gap"><span class="v">{gap}</span></td>'
+            cells += f'<td data-label="{wording.AVERAGE}"><span class="v">{gap}</span></td>'
         kind = ' class="ref"' if row.name in report.references else ""
         lines.append(f'<tr{kind}><th scope="row">{model_name(report, row.name)}</th>{cells}</tr>')
     lines += _spread_rows(report, columns, average=average)

@@ -7,10 +7,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["ACCURACIES", "HISTOGRAM_EDGES", "Column", "ModelFile", "Row", "Spread"]
+__all__ = ["ACCURACIES", "HISTOGRAM_EDGES", "NO_TARGET", "Column", "ModelFile", "Row", "Spread"]
 
 ACCURACIES = ("forget_accuracy", "retain_accuracy", "test_accuracy")
 """The metrics that the average gap is taken over."""
+
+NO_TARGET = ("deviation", "distance")
+"""The units whose values are not held against the references': they have no gap."""
 
 HISTOGRAM_EDGES = tuple(10.0 ** (step / 5.0 - 6.0) for step in range(41))
 """Edges of the 40 loss bins in nats, five to a decade, from 1e-6 to 100."""
@@ -23,9 +26,9 @@ class Column:
     Attributes:
         name: Key of the metric in every row.
         label: Heading for people, lower case.
-        unit: `fraction`, `ratio`, `nats`, `seconds`, `distance`, or `deviation`, which is shown
-            without a gap.
-        direction: Where the value should lie, in words.
+        unit: `fraction`, `ratio`, `nats`, `seconds`, `distance` or `deviation`; the last two
+            have no gap.
+        direction: Where the value should lie and what higher or lower means, in words.
         group: Which table it belongs to: `accuracy`, `loss`, `attack`, `utility` or `cost`.
     """
 

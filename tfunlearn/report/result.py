@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from tfunlearn.report import html, schema, table
 from tfunlearn.report.evidence import Evidence
-from tfunlearn.report.parts import ACCURACIES, HISTOGRAM_EDGES, Column, ModelFile, Row, Spread
+from tfunlearn.report.parts import (
+    ACCURACIES,
+    HISTOGRAM_EDGES,
+    NO_TARGET,
+    Column,
+    ModelFile,
+    Row,
+    Spread,
+)
 from tfunlearn.storage.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -158,9 +166,18 @@ class AuditReport:
         return Spread.of(values) if values else None
 
     def gap(self, name: str, metric: str) -> float | None:
-        """Returns a model's value minus the mean of the references, or None if either is absent."""
+        """Returns a model's value minus the mean of the references, or None if either is absent.
+
+        None as well for a metric that has no target: a weight distance, or the deviation of the
+        membership attack over its folds.
+        """
         value, spread = self.value(name, metric), self.reference(metric)
-        return None if value is None or spread is None else value - spread.mean
+        if value is None or spread is None or self._unit(metric) in NO_TARGET:
+            return None
+        return value - spread.mean
+
+    def _unit(self, metric: str) -> str:
+        return next(column.unit for column in self.columns if column.name == metric)
 
     def within(self, name: str, metric: str) -> bool | None:
         """Returns whether a value lies in the references' range; None with fewer than two."""

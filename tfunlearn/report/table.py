@@ -32,14 +32,17 @@ def render(report: AuditReport) -> str:
             continue
         lines += [*_block(report, columns, "accuracy" in groups), ""]
     lines += evidence_table.render(report)
+    lines += ["What the columns say:"]
+    lines += [line for text in wording.directions(report) for line in _wrapped(text, "- ")]
     lines += _wrapped(wording.target(report))
     if report.reference_count:
-        lines += _wrapped("In brackets: the gap to the reference, value minus reference.")
+        gaps = "In brackets: the gap to the reference, value minus reference."
+        lines += _wrapped(f"{gaps} {wording.averaged(report)}")
     if report.reference_count > 1:
         lines += _wrapped(
             "The reference is the mean of several; * marks values in their range."
             + (
-                " The average gap of a reference is the one to the mean of the others."
+                " The average gap of a reference is to the mean of the others."
                 if report.references
                 else ""
             )
@@ -55,7 +58,7 @@ def _block(report: AuditReport, columns: list[Column], with_average: bool) -> li
     body = [[_name(report, n), *(_cell(report, n, column) for column in columns)] for n in names]
     body += _spread_rows(report, columns)
     if with_average:
-        headings.append("average\ngap")
+        headings.append("\n".join(wording.AVERAGE.split(" ", 1)))
         averages = [wording.number(report.average_gap(name)) for name in names]
         for line, average in zip(body, averages + [""] * len(body), strict=False):
             line.append(average)

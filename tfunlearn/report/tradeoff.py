@@ -72,7 +72,7 @@ def _picture(points: Sequence[_Point], retraining: float | None, nothing: float 
     if nothing is not None:
         y = up.at(nothing)
         lines += _line(f"M{_LEFT} {y:.1f}H{_RIGHT}", _LEFT + 4, y + 12, "start", "doing nothing")
-    label = "Average gap to the references against seconds, a numbered dot per model"
+    label = "Average accuracy gap to the references against seconds, a numbered dot per model"
     return (
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
         f"{_axes(across, up)}{lines}{_dots(points, across, up)}</svg>"
@@ -104,7 +104,7 @@ def _axes(across: LogAxis, up: LogAxis) -> str:
     return "".join(texts) + (
         f'<text x="{(_LEFT + _RIGHT) / 2:.0f}" y="{_BOTTOM + 33}" text-anchor="middle">seconds'
         f'</text><text x="10" y="{middle:.0f}" text-anchor="middle" '
-        f'transform="rotate(-90 10 {middle:.0f})">average gap</text>'
+        f'transform="rotate(-90 10 {middle:.0f})">average accuracy gap</text>'
     )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfunlearn.report.parts import Column
+from tfunlearn.report.parts import ACCURACIES, Column
 
 if TYPE_CHECKING:
     from tfunlearn.report.result import AuditReport
 
 __all__ = [
+    "AVERAGE",
     "BLOCKS",
     "NO_REFERENCE",
     "ROLES",
+    "averaged",
+    "directions",
     "forgets_whole_class",
     "heading",
     "number",
@@ -20,6 +23,7 @@ __all__ = [
     "request",
     "shown_gap",
     "signed",
+    "smallest",
     "tags",
     "target",
 ]
@@ -37,16 +41,14 @@ BLOCKS = (
 _GAPS = (
     "Gap: the model's value minus the reference's (the mean, if there are several). A retrained "
     "reference is what forgetting by the book gives, so near zero is near that.",
-    "Average gap: the mean of the absolute gaps in forget, retain and test accuracy.",
 )
 _ATTACK = (
     "Membership attack: how often a logistic regression tells forget examples from test examples "
     "of the same classes by their loss. 0.5 is chance"
 )
 _FIGURES = (
-    "Loss: mean cross-entropy in nats. Forgetting effectiveness is the forget accuracy under the "
-    "name of the MNIST notebook. Utility preservation is the test accuracy over the original's, "
-    "performance drop the original's minus it."
+    "Loss: mean cross-entropy in nats. Utility preservation is the test accuracy over the "
+    "original's, performance drop the original's minus it."
 )
 _LAST = (
     "Nothing here says that something is forgotten. Close numbers are necessary, not sufficient: "
@@ -58,6 +60,9 @@ NO_REFERENCE = (
     "says how near a model is to one, nor where its numbers should lie."
 )
 """What a report without references says in place of a target."""
+
+AVERAGE = "average accuracy gap"
+"""Heading of the column that `AuditReport.average_gap` fills."""
 
 _DIGITS = {"nats": 4, "seconds": 1}
 
@@ -80,11 +85,48 @@ def signed(gap: float | None, unit: str = "fraction") -> str:
     return f"{round(gap, digits) + 0.0:+.{digits}f}"
 
 
+def averaged(report: AuditReport) -> str:
+    """Returns what the average gap is over, and which of the columns beside it are not in it."""
+    beside = {*ACCURACIES, "membership_accuracy"}
+    shown = [c for c in report.columns if c.group == "accuracy" or c.name in beside]
+    left = [column.label for column in shown if column.name not in ACCURACIES]
+    words = ", ".join(left[:-1]) + (" and " if left[:-1] else "") + "".join(left[-1:])
+    verb = "are" if len(left) > 1 else "is"
+    rest = f" {words[:1].upper()}{words[1:]} {verb} not in it." if left else ""
+    return (
+        f"{AVERAGE.capitalize()}: the mean of the absolute gaps in forget, retain and test "
+        f"accuracy.{rest}"
+    )
+
+
+def smallest(p_value: float | None, references: int, sides: int = 1) -> str:
+    """Returns a remark on a p-value that so many references cannot undercut; else nothing.
+
+    Args:
+        p_value: Rank of a model among N references and itself, over N + 1.
+        references: N.
+        sides: 2 for a p-value that counts both ends of the ranks.
+
+    Example:
+        >>> smallest(0.05, 19), smallest(0.1, 19), smallest(0.1, 19, sides=2)
+        ('the smallest that 19 references can give', '', 'the smallest that 19 references can give')
+    """
+    if p_value is None or p_value * (references + 1) > sides + 1e-6 or p_value == 1:
+        return ""
+    return f"the smallest that {references:,} references can give"
+
+
+def directions(report: AuditReport) -> tuple[str, ...]:
+    """Returns what higher and lower mean in each column, columns that mean the same together."""
+    found: dict[str, list[str]] = {}
+    for column in report.columns:
+        found.setdefault(column.direction, []).append(column.label)
+    return tuple(f"{', '.join(labels)}: {words}." for words, labels in found.items())
+
+
 def shown_gap(report: AuditReport, name: str, column: Column) -> float | None:
-    """Returns the gap to print beside a value: none for a reference, none for a deviation."""
-    if name in report.references or column.unit == "deviation":
-        return None
-    return report.gap(name, column.name)
+    """Returns the gap to print beside a value: none for a reference."""
+    return None if name in report.references else report.gap(name, column.name)
 
 
 def tags(report: AuditReport, name: str) -> list[str]:
@@ -125,9 +167,9 @@ def reading(report: AuditReport, more: tuple[str, ...] = ()) -> tuple[str, ...]:
         more: sentences on other parts, which come before the last one.
     """
     if not report.reference_count:
-        return (f"{_ATTACK}.", _FIGURES, *more, _LAST)
+        return (f"{_ATTACK}.", _FIGURES, *directions(report), *more, _LAST)
     attack = f"{_ATTACK}; the target is the reference's value."
-    return (*_GAPS, attack, _FIGURES, *more, _LAST)
+    return (*_GAPS, averaged(report), attack, _FIGURES, *directions(report), *more, _LAST)
 
 
 def request(report: AuditReport) -> str:

@@ -52,7 +52,7 @@ def _line(figure: Placed) -> str:
         markup.cell("references", mean, spread),
         f'<td class="picture">{strip(figure.value, figure.references, shown)}</td>',
         markup.cell("percentile", words.percentile(figure.percentile), interval),
-        markup.cell("p-value", words.p_value(figure.p_value)),
+        markup.cell("p-value", words.p_value(figure.p_value), _least(figure)),
         markup.cell("sd away", words.deviation(figure.deviation)),
     ]
     why = f'<span class="why">{escape(figure.absent)}</span>' if figure.absent else ""
@@ -61,6 +61,11 @@ def _line(figure: Placed) -> str:
 
 def _value(figure: Placed) -> str:
     return wording.number(figure.value, figure.unit)
+
+
+def _least(figure: Placed) -> str:
+    count = len(figure.references)
+    return "smallest possible" if wording.smallest(figure.p_value, count, sides=2) else ""
 
 
 def _interval(figure: Placed) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
-from tfunlearn.report import markup
+from tfunlearn.report import markup, wording
 from tfunlearn.report.evidence import Evidence, Verdict
 from tfunlearn.report.evidence_page import words
 
@@ -56,6 +56,8 @@ def _card(name: str, verdict: Verdict) -> str:
     chance = (
         f"p = {words.p_value(verdict.p_value)}" if verdict.p_value is not None else "no p-value"
     )
+    least = wording.smallest(verdict.p_value, verdict.references)
+    chance += f", {least}" if least and least not in verdict.text else ""
     facts = f"N = {verdict.references:,} &middot; {chance} &middot; level {verdict.level:.0%}"
     others = [label for label in verdict.furthest[:_MOST_FIGURES] if label not in verdict.text]
     last = f'<p class="soft">Furthest out: {escape(", ".join(others))}</p>' if others else ""

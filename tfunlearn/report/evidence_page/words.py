@@ -25,6 +25,9 @@ READING = (
     "yet an answer.",
     "Percentile: the share of the references below the value. The interval beside it tells how "
     "far that place is known from so few references.",
+    "LiRA AUC, deviations and JS divergence hold a model against others: the model itself against "
+    "the references, and each reference against the other references and the model. So the "
+    "references' values of these figures differ from model to model.",
     "ROC curve: how many forget examples an attack finds (true positive rate) for how many test "
     "examples it takes for forget examples by mistake (false positive rate). Both axes are "
     "logarithmic, as an attack that is sure of a few counts. The target is what the same attack "
