@@ -162,7 +162,7 @@ class Untouchable(np.ndarray):
         return np.asarray(super().__getitem__(key))
 
 
-def test_construction_reads_no_image():
+def test_construction_gathers_no_image():
     x, y = arrays()
     watched = x.view(Untouchable)
     split = data.random(watched, y, test=arrays(9))

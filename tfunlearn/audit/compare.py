@@ -135,6 +135,7 @@ def compare(
         columns=own_columns,
         rows=rows,
         notes=(
+            *filter(None, [split.duplicates.note()]),
             *maker.notes(),
             *_on_references(references, banked),
             *_less_trained(rows, values, references, original),

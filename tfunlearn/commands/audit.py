@@ -13,7 +13,7 @@ from tfunlearn.commands.options import (
 )
 from tfunlearn.commands.recorded import recorded
 
-_WHAT = ("data", "forget", "classes")
+_WHAT = ("data", "forget", "classes", "duplicates")
 _FILES = ("original", "unlearned", *_WHAT, "reference")
 _RECIPE = tuple(name for name in BANK if name != "seed")  # which is the attacks' as well
 _DEFAULTS = {"threads": 1, "dtype": "float32", "keep_weights": False}
@@ -100,6 +100,7 @@ def call(args: argparse.Namespace) -> None:
         args.out,
         forget=args.forget,
         classes=args.classes,
+        duplicates=args.duplicates,
         references=args.reference,
         bank=args.bank,
         bank_options=own if described else None,

@@ -8,7 +8,7 @@ from tfunlearn.commands.compare import DATASETS, TASKS
 from tfunlearn.commands.options import add_data, add_recipe
 
 _OF_TASKS = ("dataset", "limit", "data_dir")
-_OF_FILES = ("data", "forget", "classes", "batch_size")
+_OF_FILES = ("data", "forget", "classes", "duplicates", "batch_size")
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -9,7 +9,7 @@ BANK = ("epochs", "batch_size", "seed", "threads", "dtype", "keep_weights")
 
 
 def add_data(parser: argparse.ArgumentParser, *, required: bool = True, when: str = "") -> None:
-    """Adds ``--data`` and, one excluding the other, ``--forget`` and ``--class``.
+    """Adds ``--data``, ``--duplicates`` and, one excluding the other, ``--forget`` and ``--class``.
 
     Args:
         parser: the command's.
@@ -37,6 +37,12 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True, when: st
         nargs="+",
         metavar="CLASS",
         help=f"{when}what to forget: whole classes",
+    )
+    parser.add_argument(
+        "--duplicates",
+        choices=("forget", "keep"),
+        help=f"{when}exact copies of forgotten rows: forget takes them along, keep leaves them "
+        "(default: leave them, and say so)",
     )
 
 

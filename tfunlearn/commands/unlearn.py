@@ -73,6 +73,7 @@ def call(args: argparse.Namespace) -> None:
         method=args.method,
         forget=args.forget,
         classes=args.classes,
+        duplicates=args.duplicates,
         options=options,
         references=args.reference,
         retrain=again,

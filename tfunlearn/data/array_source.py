@@ -10,6 +10,7 @@ import numpy as np
 from tfunlearn.data.blocks import as_written, mapped
 from tfunlearn.data.labels import check_labels
 from tfunlearn.data.passes import finish, passes
+from tfunlearn.data.row_hash import keys
 from tfunlearn.data.rows import SINGLE, Rows, note_rows
 from tfunlearn.data.weights import check_weights
 
@@ -48,6 +49,10 @@ class ArraySource:
         if len(ids) == len(self.y):
             return self.x, self.y
         return self.x[ids], self.y[ids]
+
+    def keys(self, ids: np.ndarray) -> np.ndarray:
+        """Returns a uint64 for each example, equal to that of one at some ids for equal inputs."""
+        return keys(np.asarray(self.x), ids)
 
     def all_finite(self, ids: np.ndarray) -> bool:
         """Tells whether the examples at some ids hold neither NaN nor infinity."""

@@ -1,11 +1,21 @@
 """Building a split: from chosen ids to checked, frozen roles."""
 
+import warnings
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfunlearn.data.duplicates import (
+    Choice,
+    Duplicates,
+    DuplicateWarning,
+    check_choice,
+    copies,
+    of_repeats,
+    period,
+)
 from tfunlearn.data.labels import check_ids
 from tfunlearn.data.sources import ArraySource, Source, StreamSource
 from tfunlearn.data.weights import check_retain
@@ -23,9 +33,11 @@ def build(
     validation: Any,
     num_classes: int | None,
     detail: str = "",
+    duplicates: Choice = None,
 ) -> "ForgetSplit":
     """Chooses the ids, checks that all roles fit together, and freezes the result."""
-    forget = check_ids(choose(train.y), len(train.y))
+    check_choice(duplicates)
+    forget, found = _with_duplicates(train, check_ids(choose(train.y), len(train.y)), duplicates)
     stays = np.ones(len(train.y), bool)
     stays[forget] = False
     ids = {"forget": forget, "retain": np.flatnonzero(stays)}
@@ -40,7 +52,29 @@ def build(
         row.setflags(write=False)
     classes = _count_classes([train, *held_out.values()], num_classes)
     detail = detail or f"{len(forget)} chosen examples"
-    return cls(kind, classes, MappingProxyType(ids), detail, train, MappingProxyType(held_out))
+    held_out = MappingProxyType(held_out)
+    if found.unasked:
+        warnings.warn(found.warning(), DuplicateWarning, stacklevel=3)  # of the constructor's call
+    return cls(kind, classes, MappingProxyType(ids), detail, train, held_out, found)
+
+
+def _with_duplicates(
+    train: Source, forget: np.ndarray, choice: Choice
+) -> tuple[np.ndarray, Duplicates]:
+    """Returns the ids to forget, with their duplicates where they are asked for, and these."""
+    keys = train.keys(forget)
+    length = period(keys, train.y) if train.is_stream and choice is None else 0
+    if length:
+        raise ValueError(of_repeats(length, len(train.y)))
+    ids, other_label = copies(keys, train.y, forget)
+    if choice != "forget":
+        return forget, Duplicates(ids, other_label, choice=choice)
+    if len(forget) + len(ids) == len(train.y):
+        raise ValueError(
+            "duplicates: at least one example must stay. Expected: one that is no copy of a "
+            f"forgotten one. Received: {len(forget)} to forget and {len(ids)} copies, which is all."
+        )
+    return np.sort(np.concatenate([forget, ids])), Duplicates(taken=ids, choice=choice)
 
 
 def _held_out_source(data: Any, role: str, train: Source) -> Source:

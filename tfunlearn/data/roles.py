@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from tfunlearn.data.duplicates import NONE, Duplicates
 from tfunlearn.data.labels import check_ids, check_labels
 from tfunlearn.data.passes import AHEAD
 from tfunlearn.data.pipelines import need_tensorflow
@@ -31,6 +32,7 @@ class Roles:
     detail: str
     _train: Source
     _held_out: Mapping[str, Source]
+    _duplicates: Duplicates = NONE
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -56,6 +58,11 @@ class Roles:
     def forgets_classes(self) -> bool:
         """Whether the forget set is made of whole classes, of which nothing stays in training."""
         return not (self.class_counts("forget") * self.class_counts("retain")).any()
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """Exact copies of forgotten examples, as found when the split was made."""
+        return self._duplicates
 
     @property
     def forget(self) -> Arrays:
@@ -220,7 +227,8 @@ class Roles:
             )
         ids = MappingProxyType({**self.ids, role: np.arange(len(source.y))})
         held_out = MappingProxyType({**self._held_out, role: source})
-        return dataclasses.replace(self, ids=ids, _held_out=held_out)
+        found = NONE if role in ("forget", "retain") else self._duplicates
+        return dataclasses.replace(self, ids=ids, _held_out=held_out, _duplicates=found)
 
     def fingerprint(self) -> str:
         """Returns a sha256 of every role's ids, labels and weights, as hexadecimal text."""
@@ -276,6 +284,8 @@ class Roles:
         for role in self.roles:
             share = f" ({self.size(role) / total:.1%})" if role in ("forget", "retain") else ""
             lines.append(f"{role.capitalize()} set size: {self.size(role)}{share}")
+        if self.duplicates.sentence():
+            lines.append(f"Duplicates: {self.duplicates.sentence()}")
         counts = self.class_counts("forget")
         trained = counts + self.class_counts("retain")
         shown = [f"{c} {counts[c] / trained[c]:.1%}" for c in np.flatnonzero(trained)[:20]]

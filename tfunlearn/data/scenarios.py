@@ -119,7 +119,7 @@ class Scenario:
         model = self.untrained()
         source = self.split.source("retain")
         everything = (source.x, source.y)  # as a held-out role, so that one stream passes over it
-        whole = ForgetSplit.by_index(*everything, forget=[0], test=everything)
+        whole = ForgetSplit.by_index(*everything, forget=[0], test=everything, duplicates="keep")
         options = {"batch_size": self.training.batch_size, "shuffle": True, "seed": self.seed}
         stream = batches(whole, "test", **options)
         model.fit(stream, epochs=self.training.epochs, shuffle=False, verbose=verbose)
@@ -358,13 +358,14 @@ def _prepare(dataset: str, training: Training) -> Any:
 
 
 def _held_out(held_out: Arrays, prepare: Any) -> dict[str, Any]:
-    """Returns validation and test role and the number of classes, as arguments of a split."""
+    """Returns validation and test role, and what else all splits have, as arguments of one."""
     x, y = held_out
     test = _of_test(len(y))
     return {
         "validation": (prepare(x[~test]), y[~test]),
         "test": (prepare(x[test]), y[test]),
         "num_classes": _CLASSES,
+        "duplicates": "keep",
     }
 
 

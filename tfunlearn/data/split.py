@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfunlearn.data.building import build, share_of_classes
+from tfunlearn.data.duplicates import Choice, check_choice
 from tfunlearn.data.roles import Arrays
 from tfunlearn.data.sources import ArraySource, StreamSource
 from tfunlearn.data.weighted import Weighted
@@ -34,7 +35,7 @@ class ForgetSplit(Weighted):
     Example:
         >>> import numpy as np
         >>> from tfunlearn.data import ForgetSplit
-        >>> x, y = np.zeros((10, 4), "float32"), np.arange(10) % 2
+        >>> x, y = np.eye(10, dtype="float32"), np.arange(10) % 2
         >>> split = ForgetSplit.by_index(x, y, forget=[3, 1], test=(x[:4], y[:4]))
         >>> split.ids["forget"], split.size("retain")
         (array([1, 3]), 8)
@@ -57,6 +58,7 @@ class ForgetSplit(Weighted):
         validation: Arrays | None = None,
         num_classes: int | None = None,
         sample_weight: Any = None,
+        duplicates: Choice = None,
     ) -> "ForgetSplit":
         """Forgets the training examples at the given positions.
 
@@ -68,6 +70,9 @@ class ForgetSplit(Weighted):
             validation: held-out ``(x, y)`` for methods that choose a checkpoint.
             num_classes: number of classes; by default the largest label seen plus one.
             sample_weight: weight of each training example in the loss, ``(N,)``; by default none.
+            duplicates: what becomes of training examples whose inputs are, byte by byte, those of a
+                forgotten one: ``"forget"`` takes them along, ``"keep"`` leaves them in the retain
+                set. By default they stay there, with a ``DuplicateWarning``.
 
         Raises:
             TypeError: if ids or labels are not integers.
@@ -76,7 +81,8 @@ class ForgetSplit(Weighted):
                 finite, of another length, or all 0 on retain.
         """
         source = ArraySource(x, y, weights=sample_weight)
-        return build(cls, source, "index", lambda labels: forget, test, validation, num_classes)
+        roles = test, validation, num_classes
+        return build(cls, source, "index", lambda labels: forget, *roles, duplicates=duplicates)
 
     @classmethod
     def random(
@@ -91,6 +97,7 @@ class ForgetSplit(Weighted):
         validation: Arrays | None = None,
         num_classes: int | None = None,
         sample_weight: Any = None,
+        duplicates: Choice = None,
     ) -> "ForgetSplit":
         """Forgets a random share of the training data.
 
@@ -104,6 +111,7 @@ class ForgetSplit(Weighted):
             validation: held-out ``(x, y)``.
             num_classes: number of classes; by default the largest label seen plus one.
             sample_weight: weight of each training example in the loss, ``(N,)``; by default none.
+            duplicates: as in ``by_index``.
 
         Raises:
             ValueError: if the share is not inside (0, 1) or comes to no example, and as
@@ -121,7 +129,8 @@ class ForgetSplit(Weighted):
 
         detail = f"{fraction:.4g} of the training data at random"
         source = ArraySource(x, y, weights=sample_weight)
-        return build(cls, source, "random", draw, test, validation, num_classes, detail)
+        roles = test, validation, num_classes
+        return build(cls, source, "random", draw, *roles, detail, duplicates)
 
     @classmethod
     def by_class(
@@ -136,6 +145,7 @@ class ForgetSplit(Weighted):
         validation: Arrays | None = None,
         num_classes: int | None = None,
         sample_weight: Any = None,
+        duplicates: Choice = None,
     ) -> "ForgetSplit":
         """Forgets whole classes, or a random share of each of them.
 
@@ -149,6 +159,7 @@ class ForgetSplit(Weighted):
             validation: held-out ``(x, y)``.
             num_classes: number of classes; by default the largest label seen plus one.
             sample_weight: weight of each training example in the loss, ``(N,)``; by default none.
+            duplicates: as in ``by_index``.
 
         Raises:
             ValueError: if a class does not occur, and as ``by_index``.
@@ -169,7 +180,8 @@ class ForgetSplit(Weighted):
 
         detail = f"{fraction:.4g} of class {', '.join(map(str, wanted.tolist()))}"
         source = ArraySource(x, y, weights=sample_weight)
-        return build(cls, source, "class", draw, test, validation, num_classes, detail)
+        roles = test, validation, num_classes
+        return build(cls, source, "class", draw, *roles, detail, duplicates)
 
     @classmethod
     def by_group(
@@ -183,6 +195,7 @@ class ForgetSplit(Weighted):
         validation: Arrays | None = None,
         num_classes: int | None = None,
         sample_weight: Any = None,
+        duplicates: Choice = None,
     ) -> "ForgetSplit":
         """Forgets all records of the given groups, for instance of a person.
 
@@ -195,6 +208,7 @@ class ForgetSplit(Weighted):
             validation: held-out ``(x, y)``.
             num_classes: number of classes; by default the largest label seen plus one.
             sample_weight: weight of each training example in the loss, ``(N,)``; by default none.
+            duplicates: as in ``by_index``.
 
         Raises:
             ValueError: if a group does not occur, if ``groups`` has another length, and as
@@ -218,7 +232,8 @@ class ForgetSplit(Weighted):
 
         detail = f"{len(wanted)} group{'s' if len(wanted) != 1 else ''}"
         source = ArraySource(x, y, weights=sample_weight)
-        return build(cls, source, "group", draw, test, validation, num_classes, detail)
+        roles = test, validation, num_classes
+        return build(cls, source, "group", draw, *roles, detail, duplicates)
 
     @classmethod
     def from_dataset(
@@ -229,6 +244,7 @@ class ForgetSplit(Weighted):
         test: "tf.data.Dataset | Arrays",
         validation: "tf.data.Dataset | Arrays | None" = None,
         num_classes: int | None = None,
+        duplicates: Choice = None,
     ) -> "ForgetSplit":
         """Forgets examples of a ``tf.data.Dataset`` by their position, without collecting it.
 
@@ -246,12 +262,16 @@ class ForgetSplit(Weighted):
             test: held-out dataset, likewise, or arrays ``(x, y)``.
             validation: likewise.
             num_classes: number of classes; by default the largest label seen plus one.
+            duplicates: as in ``by_index``; a dataset that is a sequence several times over is an
+                error by default.
 
         Raises:
             ImportError: without TensorFlow.
             TypeError: if it is not a ``tf.data.Dataset``.
-            ValueError: if it is endless, empty, shuffled, or of batches of a stated size, which
-                look like one-hot labels; and as ``by_index``.
+            ValueError: if it is endless, empty, shuffled, repeated, or of batches of a stated size,
+                which look like one-hot labels; and as ``by_index``.
         """
-        source = StreamSource(dataset)
-        return build(cls, source, "index", lambda labels: forget, test, validation, num_classes)
+        check_choice(duplicates)
+        source = StreamSource(dataset, once=duplicates is None)
+        roles = test, validation, num_classes
+        return build(cls, source, "index", lambda labels: forget, *roles, duplicates=duplicates)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfunlearn.data import blocks
+from tfunlearn.data.duplicates import of_repeats, period
 from tfunlearn.data.labels import check_labels
 from tfunlearn.data.passes import finish
 from tfunlearn.data.pipelines import need_tensorflow
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 WINDOW = 1024  # examples that a stream holds back to shuffle among
 _HELD = 2**27  # bytes of small roles' images that are held after they were read once
+_FIRST_LOOK, _ROUNDS = 4096, 64  # when an endless stream is looked for, and what is taken for one
 _MARKED, _LOOKED = 64, 16  # examples and batches by which a shuffle is found out
 
 
@@ -25,14 +27,17 @@ class StreamSource:
 
     is_stream = True
 
-    def __init__(self, dataset: "tf.data.Dataset", name: str = "dataset") -> None:
+    def __init__(
+        self, dataset: "tf.data.Dataset", name: str = "dataset", *, once: bool = False
+    ) -> None:
         need_tensorflow(f"{name}: a stream", "arrays (data.by_index, data.random, data.by_class)")
         self._name = name
         image, batched, weighted = _example_spec(dataset, name)
         self.shape, self.dtype = tuple(image.shape), image.dtype.name
         self._blocks = dataset if batched else blocks.blocks_of(dataset)
         self._held = _Held()
-        labels, weights, finite, marks = self._survey()
+        self._once = once  # whether a sequence without an end is looked for
+        labels, weights, finite, marks, self._keys = self._survey()
         first = self._blocks if batched else blocks.blocks_of(dataset.take(_MARKED))
         again = _marks(first.take(_LOOKED))
         if not np.array_equal(marks[: len(again)], again, equal_nan=True):
@@ -47,15 +52,19 @@ class StreamSource:
             self.weights = check_weights(weights, len(labels), f"{name} sample weights")
             self._blocks = blocks.mapped(self._blocks, lambda *block: block[:2])
 
-    def _survey(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Reads the stream once: labels, sample weights, whether each image is finite, marks."""
+    def _survey(self) -> tuple[np.ndarray, ...]:
+        """Reads the stream once: labels, weights, whether each image is finite, marks, keys."""
         import tensorflow as tf
 
         if self._blocks.cardinality() == tf.data.INFINITE_CARDINALITY:
-            raise ValueError(f"{self._name}: expected a finite dataset. Received an endless one.")
-        labels, weights, finite, marks = _Column(), _Column(), _Column(), _Column()
+            raise ValueError(
+                f"{self._name}: expected a finite dataset. Received an endless one; drop .repeat()."
+            )
+        labels, weights, finite, marks, keys = (_Column() for _ in range(5))
         described = blocks.mapped(blocks.numbered(self._blocks), _describe)
-        for label, weight, ok, mark in described.as_numpy_iterator():
+        unknown = self._blocks.cardinality() == tf.data.UNKNOWN_CARDINALITY
+        look = _FIRST_LOOK if self._once and unknown else math.inf
+        for label, weight, ok, mark, key in described.as_numpy_iterator():
             if len(label) != len(ok):
                 raise ValueError(
                     f"{self._name}: expected batches with one label for each image. Received "
@@ -66,6 +75,10 @@ class StreamSource:
             weights.append(weight)
             finite.append(ok)
             marks.append(mark)
+            keys.append(key)
+            if keys.size >= look:
+                _refuse_endless(keys.values().view("uint64"))
+                look *= 2
         if not labels.size:
             raise ValueError(f"{self._name}: expected at least one example. Received none.")
         found = labels.values()
@@ -74,7 +87,12 @@ class StreamSource:
             weights.values(),
             finite.values(),
             marks.values(),
+            keys.values().view("uint64"),
         )
+
+    def keys(self, ids: np.ndarray) -> np.ndarray:
+        """Returns a uint64 for each example, equal for equal inputs."""
+        return self._keys
 
     def take(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Refuses: a stream is not collected into memory."""
@@ -261,7 +279,11 @@ def _example_spec(dataset: Any, name: str) -> tuple[Any, bool, bool]:
     import tensorflow as tf
 
     if not isinstance(dataset, tf.data.Dataset):
-        raise TypeError(f"{name}: expected a tf.data.Dataset. Received: {type(dataset).__name__}.")
+        raise TypeError(
+            f"{name}: expected a tf.data.Dataset, whose order is the same at every pass. Received: "
+            f"{type(dataset).__name__}; arrays go into data.by_index(x, y, ...), and examples from "
+            "Python into tf.data.Dataset.from_generator."
+        )
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
         raise ValueError(
@@ -283,7 +305,8 @@ def _example_spec(dataset: Any, name: str) -> tuple[Any, bool, bool]:
     raise ValueError(
         f"{name}: expected (image, label) with scalar labels, or batches of them as dataset.batch "
         f"gives. Received images of shape {image.shape} with labels of shape {label.shape}; if "
-        "these are batches of a stated size, pass dataset.unbatch(), if one-hot, map tf.argmax."
+        "these are batches of a stated size, pass dataset.unbatch(), and batch without "
+        "drop_remainder=True, which loses the last examples; if one-hot, map tf.argmax."
     )
 
 
@@ -299,8 +322,8 @@ def _is_weighted(weights: list[Any], shapes: tuple[tuple, ...], name: str) -> bo
     return bool(weights)
 
 
-def _describe(start: Any, images: Any, labels: Any, *weights: Any) -> tuple[Any, Any, Any, Any]:
-    """Returns labels, weights, whether each image is finite, and numbers for a few images."""
+def _describe(start: Any, images: Any, labels: Any, *weights: Any) -> tuple[Any, ...]:
+    """Returns labels, weights, whether each image is finite, numbers for a few, keys of all."""
     import tensorflow as tf
 
     rows, size = tf.shape(images)[0], tf.reduce_prod(tf.shape(images)[1:])
@@ -311,7 +334,26 @@ def _describe(start: Any, images: Any, labels: Any, *weights: Any) -> tuple[Any,
     sines = tf.math.sin(tf.cast(tf.range(1, size + 1), tf.float64))
     few = tf.cast(values[: tf.where(start < _MARKED, _MARKED, 1)], tf.float64)
     own = tf.reshape(tf.cast(weights[0], tf.float32), [-1]) if weights else finite[:0]
-    return _flat(labels), own, finite, tf.reduce_sum(few * sines, axis=1)
+    return _flat(labels), own, finite, tf.reduce_sum(few * sines, axis=1), _keys(images)
+
+
+def _keys(images: Any) -> Any:
+    """Returns an int64 for each image, equal for images of equal bytes and shape."""
+    import tensorflow as tf
+
+    keys = tf.bitcast(tf.raw_ops.Fingerprint(data=images, method="farmhash64"), tf.int64)
+    if images.shape[1:].is_fully_defined():
+        return keys
+    shape = tf.cast(tf.shape(images)[1:], tf.int64)
+    of_axes = [pow(1_000_003, axis, 2**61) for axis in range(1, len(images.shape))]
+    return keys + tf.reduce_sum(shape * tf.constant(of_axes, tf.int64))
+
+
+def _refuse_endless(keys: np.ndarray) -> None:
+    """Raises if examples have come again and again so often that they may never end."""
+    length = period(keys, np.zeros(len(keys), "int64"))
+    if length and length * _ROUNDS <= len(keys):
+        raise ValueError(of_repeats(length, len(keys)))
 
 
 def _marks(first: "tf.data.Dataset") -> np.ndarray:

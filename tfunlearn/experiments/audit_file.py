@@ -7,6 +7,7 @@ from typing import Any
 from tfunlearn import models
 from tfunlearn.audit import ReferenceBank
 from tfunlearn.audit.banked import HELD_OUT
+from tfunlearn.data.duplicates import Choice
 from tfunlearn.experiments.bank_found import find_bank
 from tfunlearn.experiments.file_report import FILES, write_report
 from tfunlearn.experiments.files import (
@@ -35,6 +36,7 @@ def audit_file(
     *,
     forget: str | PathLike | None = None,
     classes: Sequence[int] | None = None,
+    duplicates: Choice = None,
     references: Sequence[str | PathLike] = (),
     bank: str | PathLike | None = None,
     bank_options: Mapping[str, Any] | None = None,
@@ -58,6 +60,7 @@ def audit_file(
         out: folder for report.json, report.html and report.txt.
         forget: text file with an id to forget on each line; or
         classes: the classes to forget.
+        duplicates: as in ``ForgetSplit.by_index``; what stays is said in the report.
         references: ``.keras`` files of models retrained without the forget set.
         bank: in their place, the folder where ``tfunlearn bank`` keeps banks.
         bank_options: what the bank was made with, arguments of ``audit.ReferenceBank``: epochs,
@@ -95,6 +98,7 @@ def audit_file(
             data,
             forget=forget,
             classes=classes,
+            duplicates=duplicates,
             references=references,
             bank=bank,
             bank_options=bank_options,
@@ -117,6 +121,7 @@ def _audit(
     *,
     forget: str | PathLike | None,
     classes: Sequence[int] | None,
+    duplicates: Choice,
     references: Sequence[str | PathLike],
     bank: str | PathLike | None,
     bank_options: Mapping[str, Any] | None,
@@ -137,7 +142,7 @@ def _audit(
         for argument, own in given_as.items():
             check_pairs(argument, {str(p): marks[str(p)] for p in own if str(p) in marks})
         start = load_model(original, ORIGINAL)
-        split = make_split(data, start, forget=forget, classes=classes)
+        split = make_split(data, start, forget=forget, classes=classes, duplicates=duplicates)
         check(start, split, frozenset(split.roles))
         models.logits_model(start)
         taken = (ORIGINAL, HELD_OUT)

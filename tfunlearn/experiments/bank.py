@@ -9,6 +9,7 @@ import keras
 from tfunlearn import methods
 from tfunlearn.audit import ReferenceBank
 from tfunlearn.data import ForgetSplit, scenarios
+from tfunlearn.data.duplicates import Choice
 from tfunlearn.experiments.files import load_model, make_split
 from tfunlearn.experiments.stages import SEED_STEP
 from tfunlearn.experiments.unlearn_file import with_loss
@@ -66,6 +67,7 @@ def bank_of_file(
     *,
     forget: str | PathLike | None = None,
     classes: Sequence[int] | None = None,
+    duplicates: Choice = None,
     say: Callable[[str], None] | None = print,
     **options: Any,
 ) -> ReferenceBank:
@@ -77,6 +79,7 @@ def bank_of_file(
         out: where banks are kept.
         forget: text file with an id to forget on each line; or
         classes: the classes to forget.
+        duplicates: as in ``ForgetSplit.by_index``.
         say: called with each line of output; None for silence.
         **options: more arguments of ``audit.ReferenceBank``.
 
@@ -85,7 +88,9 @@ def bank_of_file(
         ValueError: if a file cannot be used, or an option is out of range.
     """
     original = load_model(model)
-    split = make_split(data, original, forget=forget, classes=classes)
+    split = make_split(data, original, forget=forget, classes=classes, duplicates=duplicates)
+    if say is not None and split.duplicates.sentence():
+        say(split.duplicates.sentence())
     return bank_of_model(original, split, out, say=say, **options)
 
 

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from tfunlearn import models
-from tfunlearn.data import ForgetSplit, datasets
+from tfunlearn.data import DuplicateWarning, ForgetSplit, datasets
+from tfunlearn.data.duplicates import Choice
 from tfunlearn.methods.checks import check
 
 _IN_PYTHON = (
@@ -147,6 +148,7 @@ def make_split(
     classes: Sequence[int] | None = None,
     validation: float | None = None,
     seed: int = 0,
+    duplicates: Choice = None,
 ) -> ForgetSplit:
     """Reads a data set for a model and divides it by a file of ids, or by classes.
 
@@ -159,6 +161,7 @@ def make_split(
         validation: share of the test examples that become the validation role, and are no longer
             tested on.
         seed: seed of the draw of the validation examples.
+        duplicates: as in ``ForgetSplit.by_index``, without the warning: commands print it.
 
     Raises:
         FileNotFoundError: if a file is not there.
@@ -177,9 +180,13 @@ def make_split(
         held, tested = order[:count], order[count:]
         roles["validation"] = x_test[held], y_test[held]
         roles["test"] = x_test[tested], y_test[tested]
-    if classes is not None:
-        return ForgetSplit.by_class(x, y, classes=classes, **roles)
-    return ForgetSplit.by_index(x, y, forget=read_ids(forget), **roles)
+    roles["duplicates"] = duplicates
+    ids = None if forget is None else read_ids(forget)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DuplicateWarning)
+        if classes is not None:
+            return ForgetSplit.by_class(x, y, classes=classes, **roles)
+        return ForgetSplit.by_index(x, y, forget=ids, **roles)
 
 
 def images_of(split: ForgetSplit) -> Callable[[np.ndarray], np.ndarray]:

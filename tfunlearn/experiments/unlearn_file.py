@@ -10,6 +10,7 @@ import keras
 
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit
+from tfunlearn.data.duplicates import Choice
 from tfunlearn.experiments.file_report import FILES, write_report
 from tfunlearn.experiments.files import (
     images_of,
@@ -38,6 +39,7 @@ def unlearn_file(
     method: str,
     forget: str | PathLike | None = None,
     classes: Sequence[int] | None = None,
+    duplicates: Choice = None,
     options: Mapping[str, Any] | None = None,
     references: Sequence[str | PathLike] = (),
     retrain: Mapping[str, Any] | None = None,
@@ -60,6 +62,7 @@ def unlearn_file(
         method: a name from ``methods.names()``.
         forget: text file with an id to forget on each line; or
         classes: the classes to forget.
+        duplicates: as in ``ForgetSplit.by_index``; what stays is said in the report.
         options: options of the method.
         references: ``.keras`` files of models retrained without the forget set.
         retrain: options of ``methods.retrain``, to make a reference here; ``epochs`` among them.
@@ -92,6 +95,7 @@ def unlearn_file(
             method=method,
             forget=forget,
             classes=classes,
+            duplicates=duplicates,
             options=options,
             references=references,
             retrain=retrain,
@@ -114,6 +118,7 @@ def _unlearn(
     method: str,
     forget: str | PathLike | None,
     classes: Sequence[int] | None,
+    duplicates: Choice,
     options: Mapping[str, Any] | None,
     references: Sequence[str | PathLike],
     retrain: Mapping[str, Any] | None,
@@ -129,7 +134,13 @@ def _unlearn(
     with unchanged([model, *references]) as marks:
         original = load_model(model)
         split = make_split(
-            data, original, forget=forget, classes=classes, validation=validation, seed=seed
+            data,
+            original,
+            forget=forget,
+            classes=classes,
+            validation=validation,
+            seed=seed,
+            duplicates=duplicates,
         )
         if images:
             images_of(split)  # raises if there are none
