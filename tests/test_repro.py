@@ -12,6 +12,7 @@ import types
 import keras
 import numpy as np
 import pytest
+import threadpoolctl
 
 from tfunlearn import methods, repro
 
@@ -138,6 +139,123 @@ def test_the_fingerprint_is_of_the_environment(monkeypatch):
     before = repro.fingerprint()
     monkeypatch.setattr(os, "cpu_count", lambda: found["cpu_count"] + 1)
     assert repro.fingerprint() != before
+
+
+VARIABLES = {
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_DETERMINISTIC_OPS": "1",
+    "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
+    "OMP_NUM_THREADS": "1",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "NPY_DISABLE_CPU_FEATURES": "AVX512F",
+    "NVIDIA_TF32_OVERRIDE": "0",
+    "CUBLAS_WORKSPACE_CONFIG": ":16:8",
+}
+
+
+def test_variables_that_change_bytes_change_the_fingerprint(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    marks = [repro.fingerprint()]
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+        marks.append(repro.fingerprint())
+    assert len(set(marks)) == len(marks)
+    for name in VARIABLES:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")  # no number rests on it
+    assert repro.fingerprint() == marks[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("floatx", "float16"),
+        ("epsilon", 1e-6),
+        ("image_data_format", "channels_first"),
+        ("dtype_policy", "mixed_bfloat16"),
+        ("max_epochs", 3),
+    ],
+)
+def test_settings_of_keras_change_the_fingerprint(name, value):
+    change = getattr(keras.config, f"set_{name}")
+    before, mark = getattr(keras.config, name)(), repro.fingerprint()
+    change(value)
+    try:
+        assert repro.fingerprint() != mark
+    finally:
+        change(before)
+    assert repro.fingerprint() == mark
+
+
+def test_the_machine_changes_the_fingerprint(monkeypatch, tmp_path):
+    from tfunlearn.audit import environment
+
+    marks = []
+    for name, flags in (("A", "sse4_2 avx2"), ("A", "sse4_2 avx2 avx512f"), ("B", "sse4_2 avx2")):
+        info = f"processor : 0\nmodel name : {name}\nflags : fpu {flags}\nprocessor : 1\n"
+        (tmp_path / "cpuinfo").write_text(info)
+        monkeypatch.setattr(environment, "_CPUINFO", tmp_path / "cpuinfo")
+        found = repro.environment()
+        assert (found["processor"], found["cpu_features"]) == (
+            name,
+            " ".join(sorted(flags.split())),
+        )
+        marks.append(repro.fingerprint())
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(77), raising=False)
+    marks.append(repro.fingerprint())
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        one = repro.environment()["blas"]
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        two = repro.environment()["blas"]
+    assert one[:-1] == two[:-1]
+    assert (one[-1], two[-1]) == ("1", "2")
+    assert len(set(marks)) == len(marks)
+
+
+OF_TENSORFLOW = """
+import json
+import tensorflow as tf
+from tfunlearn import repro
+
+marks = [repro.fingerprint()]
+tf.config.threading.set_intra_op_parallelism_threads(1)  # possible after a first look
+marks.append(repro.fingerprint())
+for change, value in (
+    (tf.config.threading.set_inter_op_parallelism_threads, 1),
+    (tf.config.experimental.enable_tensor_float_32_execution, False),
+    (tf.config.run_functions_eagerly, True),
+    (tf.config.optimizer.set_experimental_options, {"remapping": False}),
+    (tf.config.optimizer.set_jit, "autoclustering"),
+):
+    change(value)
+    marks.append(repro.fingerprint())
+repro.deterministic(0)
+print(json.dumps([*marks, repro.fingerprint()]))
+"""
+OF_JAX = """
+import json
+import jax
+from tfunlearn import repro
+
+marks = [repro.fingerprint()]
+for name, value in (
+    ("jax_default_matmul_precision", "float32"),
+    ("jax_default_prng_impl", "rbg"),
+    ("jax_enable_x64", True),
+):
+    jax.config.update(name, value)
+    marks.append(repro.fingerprint())
+print(json.dumps(marks))
+"""
+
+
+@pytest.mark.parametrize(("backend", "code"), [("tensorflow", OF_TENSORFLOW), ("jax", OF_JAX)])
+def test_settings_of_a_backend_change_the_fingerprint(backend, code):
+    pytest.importorskip(backend)
+    marks = reply(start(code, KERAS_BACKEND=backend))
+    assert len(set(marks)) == len(marks)
 
 
 def test_the_environment_names_gpus_and_switches(monkeypatch):

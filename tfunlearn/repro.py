@@ -69,9 +69,12 @@ def deterministic(seed: int) -> tuple[str, ...]:
 def fingerprint() -> str:
     """Returns a sha256 of ``environment()``, as hexadecimal text.
 
-    Equal on two machines if versions, backend, platform, processor, number of CPUs and GPUs are,
-    which the same bytes rest on; a report's page holds that of what made it. Load TensorFlow
-    before, as any import of Keras on it does.
+    Equal in two processes if all that the same bytes rest on is: versions, backend, platform,
+    processor with its instructions, CPUs and threads, BLAS, GPUs; the settings of Keras and its
+    backend, deterministic ops among them; and the variables that switch XLA, oneDNN, BLAS and
+    cuDNN. A report's page holds that of what made it. Call it after ``deterministic`` and after
+    whatever else is set, with the backend loaded, as any import of Keras does. What belongs to a
+    call or a model, such as ``jit_compile``, layers' dtypes or a distribution, is no part of it.
 
     Example:
         >>> from tfunlearn import repro
