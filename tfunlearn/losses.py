@@ -183,3 +183,88 @@ def _check_weights(class_weights: Sequence[float] | np.ndarray) -> tuple[float, 
             f"Received: {weights.tolist()}."
         )
     return tuple(float(weight) for weight in weights)
+
+
+@keras.saving.register_keras_serializable(package="tfunlearn")
+class OnLabels(keras.losses.Loss):
+    """Applies a loss to class ids in the form that it takes, such as one-hot rows.
+
+    So a model that was trained on one-hot labels is trained here by its own loss. Everything else
+    is the inner loss's: its reduction, its masks and its weights.
+
+    Args:
+        loss: the inner loss: a ``keras.losses.Loss``, a name, a config, or a function.
+        form: what it takes: ``"ids"`` of shape ``(batch,)``, a ``"column"`` of ids ``(batch, 1)``,
+            or ``"one_hot"`` rows ``(batch, classes)``.
+        name: name of the loss; by default the inner one's.
+
+    Attributes:
+        inner: the inner loss as it was given.
+        form: what it takes.
+
+    Raises:
+        ValueError: if the form is none of these.
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> from tfunlearn.losses import OnLabels
+        >>> loss = OnLabels(keras.losses.CategoricalHinge(), "one_hot")
+        >>> p = np.array([[0.75, 0.25], [0.5, 0.5]], "float32")
+        >>> float(loss(np.array([0, 1]), p)), float(loss.inner(np.eye(2, dtype="float32"), p))
+        (0.75, 0.75)
+    """
+
+    FORMS = ("ids", "column", "one_hot")
+
+    def __init__(self, loss: Any, form: str, name: str | None = None) -> None:
+        if form not in self.FORMS:
+            raise ValueError(f"form: expected one of {self.FORMS}. Received: {form!r}.")
+        self.inner, self.form = keras.losses.get(loss), form
+        own = isinstance(self.inner, keras.losses.Loss)
+        applied = self.inner if own else _ByFunction(self.inner)
+        super().__init__(
+            name=name or applied.name, reduction=applied.reduction, dtype=applied.dtype
+        )
+        self._apply = applied
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Returns the inner loss of class ids ``(batch,)`` or ``(batch, 1)``, reduced."""
+        labels = self.formed(self.form, y_true, y_pred.shape[-1])
+        return self._apply(labels, y_pred, sample_weight)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the inner loss of each example, where it has one."""
+        return self._apply.call(self.formed(self.form, y_true, y_pred.shape[-1]), y_pred)
+
+    @staticmethod
+    def formed(form: str, ids: Any, classes: int) -> Any:
+        """Returns class ids in a form.
+
+        Args:
+            form: as above.
+            ids: integers ``(batch,)`` or ``(batch, 1)``.
+            classes: how many classes there are.
+        """
+        ids = ops.reshape(ops.cast(ops.convert_to_tensor(ids), "int32"), (-1,))
+        if form == "one_hot":
+            return ops.one_hot(ids, classes, dtype=keras.backend.floatx())
+        return ops.expand_dims(ids, -1) if form == "column" else ids
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that rebuild the loss."""
+        inner = keras.saving.serialize_keras_object(self.inner)
+        return {"loss": inner, "form": self.form, "name": self.name}
+
+
+@keras.saving.register_keras_serializable(package="tfunlearn")
+class _ByFunction(keras.losses.Loss):
+    """A loss by a function of labels and predictions, as Keras makes one of a function."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(name=getattr(function, "__name__", type(function).__name__))
+        self._function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns what the function gives."""
+        return self._function(y_true, y_pred)

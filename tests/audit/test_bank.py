@@ -313,7 +313,11 @@ def test_an_empty_bank_has_no_numbers(tmp_path):
         ({"roles": ["validation"]}, ValueError, r"roles: .* Received: \['validation'\]"),
         ({"roles": []}, ValueError, r"roles: .* Received: \[\]"),
         ({"split": "data"}, TypeError, "split: expected a ForgetSplit. Received: str"),
-        ({"loss": lambda y, z: z}, ValueError, "loss: .* functions made on the spot"),
+        (
+            {"loss": lambda y, z: np.mean((y - z) ** 2)},
+            ValueError,
+            "loss: .* functions made on the spot",
+        ),
         ({"loss": parts.made_by(2)}, ValueError, "loss: .* Received: made_by"),
         ({"loss": parts.Weighted(2.0, told=False)}, TypeError, "a get_config that describes all"),
     ],

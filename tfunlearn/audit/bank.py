@@ -51,7 +51,7 @@ class ReferenceBank(BankReading):
         split: The data; reads forget, retain and the roles below.
         epochs: Passes over the training examples, at least 1; as many as the original was given.
         batch_size: Examples a batch.
-        loss: Loss on integer labels; by default the model's own.
+        loss: Loss on class ids or one-hot rows; by default the model's own.
         optimizer: Optimizer; by default a fresh one like the model's own.
         roles: Roles whose logits are kept; by default all that the split has.
         dtype: "float32", or "float16" for half the space.

@@ -16,6 +16,7 @@ from tfunlearn.audit import marks
 from tfunlearn.audit.bank_job import Item, Job
 from tfunlearn.audit.bank_own import is_own, own_parts
 from tfunlearn.data import ForgetSplit
+from tfunlearn.losses import OnLabels
 from tfunlearn.models import iter_layers
 from tfunlearn.models.copying import kept_weights
 
@@ -151,6 +152,8 @@ def loss_config(loss: Any) -> Any:
         ValueError: If it is a lambda, or a function made by another function.
     """
     loss = keras.losses.get(loss)
+    if isinstance(loss, OnLabels):
+        loss_config(loss.inner)  # raises
     if inspect.isfunction(loss) and (loss.__name__ == "<lambda>" or loss.__closure__):
         raise ValueError(
             "loss: a bank is kept under its loss, and no text tells functions made on the spot "

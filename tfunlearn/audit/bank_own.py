@@ -74,6 +74,7 @@ def own_parts(*configs: Any, loss: Any = None) -> list[Part]:
         [Part(module='mine', name='Layer', registered='P>Layer')]
     """
     found = set(_walk(configs))
+    loss = getattr(loss, "inner", loss)  # of losses.OnLabels
     if inspect.isfunction(loss):
         found.update(_function(loss, loss.__name__))
     return sorted(found)

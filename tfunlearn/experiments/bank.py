@@ -6,13 +6,11 @@ from typing import Any
 
 import keras
 
-from tfunlearn import methods
 from tfunlearn.audit import ReferenceBank
 from tfunlearn.data import ForgetSplit, scenarios
 from tfunlearn.data.duplicates import Choice
 from tfunlearn.experiments.files import load_model, make_split
 from tfunlearn.experiments.stages import SEED_STEP
-from tfunlearn.experiments.unlearn_file import with_loss
 
 Progress = Callable[[int, int, str], None]
 
@@ -108,7 +106,6 @@ def bank_of_model(
     Raises:
         ValueError: if an option is out of range, or model and data do not fit together.
     """
-    options = with_loss(methods.describe("retrain"), model, options)
     return ReferenceBank(out, model, split, **options)
 
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import keras
 
-from tfunlearn import audit, methods
+from tfunlearn import audit
 from tfunlearn.audit import ReferenceBank
 from tfunlearn.audit.bank_entry import SETTINGS, item_named
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.bank import bank_of_model
-from tfunlearn.experiments.unlearn_file import with_loss
 
 LEAST = 3  # two references and one model that is held out
 _RECIPE = ("epochs", "batch_size", "seed", "threads", "dtype", "weights")
@@ -66,9 +65,8 @@ def _only(
     say: Callable[[str], None] | None,
 ) -> ReferenceBank:
     """Returns the one bank that was made for a model and its data, or raises with what to do."""
-    options = with_loss(methods.describe("retrain"), model, {})
     try:
-        return audit.find_bank(folder, model, split, say=say, **options)
+        return audit.find_bank(folder, model, split, say=say)
     except (FileNotFoundError, ValueError) as error:
         made = f", as made by: {fill}" if fill else ""
         raise type(error)(

@@ -144,7 +144,7 @@ def _unlearn(
         )
         if images:
             images_of(split)  # raises if there are none
-        options = with_loss(chosen, original, options or {})
+        options = dict(options or {})
         _check_fit(chosen, original, split, options)
         taken = ["original", method, *([] if retrain is None else ["retrained"])]
         given = load_models(references, split, "reference", taken)
@@ -164,8 +164,7 @@ def _unlearn(
     files[method] = _saved(made[method], results.path(UNLEARNED))
     if retrain is not None:
         again = methods.describe("retrain")
-        own = with_loss(again, original, retrain)
-        made["retrained"] = run("retrained", again, own, seed + 1)
+        made["retrained"] = run("retrained", again, retrain, seed + 1)
         files["retrained"] = _saved(made["retrained"], results.path(RETRAINED))
     names = [name for name in made if name not in ("original", method)]
     own = {"title": f"Unlearned by {method}", "seconds": seconds, "seed": seed, "images": images}
@@ -177,37 +176,6 @@ def _saved(model: keras.Model, path: pathlib.Path) -> ModelFile:
     """Saves a model beside the report; returns what the report holds of the file."""
     model.save(path)
     return model_file(path, file_sha256(path), beside=True)
-
-
-def with_loss(
-    method: methods.Method, model: keras.Model, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns options with the loss on class ids that equals the model's own on one-hot labels.
-
-    Args:
-        method: the method that the options are for.
-        model: the model.
-        options: its options so far.
-
-    Raises:
-        ValueError: if the model's loss smooths its labels.
-    """
-    options, loss = dict(options), getattr(model, "loss", None)
-    if "loss" not in method.options or options.get("loss") is not None or loss is None:
-        return options
-    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
-    if loss is keras.losses.categorical_crossentropy:
-        options["loss"] = keras.losses.SparseCategoricalCrossentropy()
-    elif isinstance(loss, keras.losses.CategoricalCrossentropy):
-        if loss.label_smoothing:
-            raise ValueError(
-                "model: its loss smooths one-hot labels, and labels are class ids here. Expected: "
-                "the option loss=sparse_categorical_crossentropy (on the command line, --set "
-                "loss=...), or a model compiled without smoothing. Received: "
-                f"label_smoothing={loss.label_smoothing}."
-            )
-        options["loss"] = keras.losses.SparseCategoricalCrossentropy(from_logits=loss.from_logits)
-    return options
 
 
 def _check_fit(
@@ -252,9 +220,8 @@ def _made_by(
     def words(given: Mapping[str, Any]) -> str:
         return ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
 
-    shown = {key: value for key, value in options.items() if not isinstance(value, keras.Loss)}
     secret = method.function is methods.certified_last_layer  # its guarantee rests on the seed
-    parts = [f"{method.name} with {words(shown)}, seed {'not shown' if secret else seed}"]
+    parts = [f"{method.name} with {words(options)}, seed {'not shown' if secret else seed}"]
     if retrain is not None:
         parts.append(f"retrained with {words(retrain)}{'' if secret else f', seed {seed + 1}'}")
     for name, path in files.items():

@@ -53,7 +53,7 @@ def ct(
         verbose: as in ``keras.Model.fit``.
         class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
         sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
-        loss: loss on integer labels; by default the model's own.
+        loss: loss on class ids or one-hot rows; by default the model's own.
         optimizer: optimizer with a constant learning rate; by default a fresh one like the
             model's own.
         learning_rate: learning rate of an optimizer like the model's own in the first epoch; by

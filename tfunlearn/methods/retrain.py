@@ -39,7 +39,7 @@ def retrain(
         verbose: as in ``keras.Model.fit``.
         class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
         sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
-        loss: loss on integer labels; by default the model's own.
+        loss: loss on class ids or one-hot rows; by default the model's own.
         optimizer: optimizer; by default a fresh one like the model's own.
         initialize: function of the seed that returns the model to start from, where a fresh draw
             is not the right start (a backbone that was trained on other data, say).

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfunlearn.losses import OnLabels
+from tfunlearn.training.label_form import on_class_ids
 from tfunlearn.training.xla import note_jit
 
 Loss = str | keras.losses.Loss | Any
@@ -18,7 +20,7 @@ class Recipe:
     """What a model is trained with: loss, optimizer, metrics.
 
     Attributes:
-        loss: loss on integer labels.
+        loss: loss on class ids; one on one-hot rows stands in ``losses.OnLabels``.
         optimizer: config of the optimizer, from which a fresh one is made at each use.
         metrics: config of the metrics, likewise.
         no_decay: regular expression for the names that weight decay leaves out, if any.
@@ -43,8 +45,10 @@ class Recipe:
 
         Args:
             model: the original.
-            loss: loss on integer labels; by default the model's own. With another loss than the
-                model's own, accuracy takes the place of the model's metrics.
+            loss: loss, by default the model's own. One that takes one-hot rows, or a column of
+                ids, is applied to the ids in that form: see ``losses.OnLabels``. With another loss
+                than the model's own, or one on one-hot rows, accuracy takes the place of the
+                model's metrics, which may be of other labels.
             optimizer: an optimizer or its name; by default one like the model's own. Its learning
                 rate is the present one: Keras keeps no record of where a callback took it from.
                 A learning rate schedule starts again from its beginning.
@@ -53,14 +57,16 @@ class Recipe:
 
         Raises:
             TypeError: if the learning rate is no number.
-            ValueError: if there is no loss or no optimizer, the loss wants one-hot labels, the
-                optimizer leaves out variables of another model from its weight decay, both an
-                optimizer and a learning rate are given, or the learning rate is negative.
+            ValueError: if there is no loss or no optimizer, which labels the loss takes cannot be
+                told, the optimizer leaves out variables of another model from its weight decay,
+                both an optimizer and a learning rate are given, or the learning rate is negative.
         """
         metrics = metrics_config(model) if loss is None else None
         loss = getattr(model, "loss", None) if loss is None else loss
         _require("loss", loss)
-        _check_loss(loss)
+        loss = on_class_ids(loss, model)
+        if isinstance(loss, OnLabels) and loss.form == "one_hot":
+            metrics = None
         config, pattern = optimizer_config(model, optimizer, learning_rate, scale)
         return cls(loss, config, metrics, pattern)
 
@@ -215,21 +221,6 @@ def _require(name: str, value: Any) -> None:
         raise ValueError(
             f"{name}: the model is not compiled and none was given. Expected: a compiled "
             f"model, or {name}=... . Received: neither."
-        )
-
-
-def _check_loss(loss: Any) -> None:
-    """Raises if a loss cannot take integer labels."""
-    one_hot = (keras.losses.CategoricalCrossentropy, keras.losses.CategoricalFocalCrossentropy)
-    if isinstance(loss, list | tuple | dict):
-        raise ValueError(f"loss: expected one loss. Received several: {loss!r}.")
-    if isinstance(loss, one_hot) or loss in (
-        "categorical_crossentropy",
-        keras.losses.categorical_crossentropy,
-    ):
-        raise ValueError(
-            "loss: labels are integers here. Expected: a loss such as "
-            "'sparse_categorical_crossentropy'. Received a loss on one-hot labels; pass loss=... ."
         )
 
 

@@ -55,7 +55,8 @@ def pays(model: keras.Model, steps: int) -> bool:
     if any(device.device_type != "CPU" for device in tf.config.list_physical_devices()):
         return False
     layers = [model, *iter_layers(model)]
-    loss = [] if isinstance(model.loss, str) else [model.loss]
+    loss = getattr(model.loss, "inner", model.loss)  # of losses.OnLabels
+    loss = [] if isinstance(loss, str) else [loss]
     return (
         all(type(layer) in _LAYERS or _is_container(layer) for layer in layers)
         and all(layer.dtype_policy.name == "float32" for layer in layers)
