@@ -7,8 +7,10 @@ import pytest
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit, datasets
 from tfunlearn.experiments import cifar10_confuser as experiment
+from tfunlearn.experiments.stage_files import write_note
 from tfunlearn.experiments.stages import SEED_STEP
 from tfunlearn.report import AuditReport
+from tfunlearn.storage.atomic import file_sha256
 
 
 def test_rows_may_have_their_own_epochs():
@@ -57,8 +59,19 @@ def test_the_report_is_kept_and_made_again_when_it_must_be(small, tmp_path):
     experiment.cifar10_confuser(tmp_path, **small)
     assert (tmp_path / "report.html").is_file()
     (tmp_path / "report.json").write_text('{"half":')
-    assert len(experiment.cifar10_confuser(tmp_path, **small).rows) == 4
+    said = []
+    assert len(experiment.cifar10_confuser(tmp_path, **{**small, "say": said.append}).rows) == 4
+    assert any(
+        line.startswith("report: damaged (report.json is torn") and line.endswith("; made again")
+        for line in said
+    )
     assert len(AuditReport.load(tmp_path / "report.json").rows) == 4
+    html = (tmp_path / "report.html").read_bytes()
+    (tmp_path / "report.html").write_bytes(html[:100])
+    (tmp_path / "stages" / "original.keras").write_bytes(b"torn")
+    again = experiment.cifar10_confuser(tmp_path, **small)
+    assert not any("failed" in note for note in again.notes)  # no row is blamed for it
+    assert len((tmp_path / "report.html").read_bytes()) > 1000
     fewer = experiment.cifar10_confuser(tmp_path, **{**small, "rows": ["finetune"]})
     assert [row.name for row in fewer.rows] == ["original", "retrained", "finetune"]
 
@@ -94,7 +107,12 @@ def test_a_row_of_another_original_is_made_again(small, tmp_path):
     experiment.cifar10_confuser(tmp_path, **options)
     folder = tmp_path / "stages"
     other = keras.models.load_model(folder / "retrained.keras")
+    other.set_weights([0.9 * weight for weight in other.get_weights()])
     other.save(folder / "original.keras")
+    note = json.loads((folder / "original.json").read_text())
+    del note["sha256"]
+    note["files"]["original.keras"] = file_sha256(folder / "original.keras")
+    write_note(folder / "original.json", note)  # another whole original
     said = []
     experiment.cifar10_confuser(tmp_path, **{**options, "say": said.append})
     assert "original: finished before, loaded" in said

@@ -377,7 +377,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_methods_failure(tmp_path, tabl
 
     own = {**SETTINGS, "seeds": 1, "references": 1, "epochs": 1, "names": ["shrink"]}
     compare("random", out=tmp_path, **own)
-    monkeypatch.setattr("tfunlearn.experiments.stages.write_json", full)
+    monkeypatch.setattr("tfunlearn.experiments.stage_files.write_json", full)
     with pytest.raises(OSError, match="no space left"):
         compare("random", out=tmp_path, options={"shrink": {"factor": 0.7}}, **own)
 

@@ -213,12 +213,6 @@ def test_rows_note_beside_whom_their_models_were_made(tmp_path, untrained):
         alone.make(label)
     assert alone.measured("retrained-1")["workers"] == 3
     assert alone.measured("finetune")["workers"] == 1
-    # rows of before are taken for made alone
-    [path] = run.files("finetune")
-    kept = json.loads(path.read_text())
-    del kept["content"]["workers"], kept["content"]["processor"]
-    path.write_text(json.dumps(kept))
-    assert run.measured("finetune") == {"workers": 1, "processor": ""}
 
 
 @pytest.mark.parametrize("task", ["mislabelled", "backdoor"])

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from stage_harms import cut, nan, swapped
 
 from tfunlearn.experiments.mnist_retrain import BatchLosses, make_split, mnist_retrain
 from tfunlearn.metrics import cross_entropy
@@ -113,6 +115,21 @@ def test_a_killed_run_goes_on_with_the_missing_stages(finished, data_dir, tmp_pa
     made = [line.split(":")[0] for line in lines if line.endswith(": started")]
     expected = {"trained: started": ["trained", "retrained"], "retrained: started": ["retrained"]}
     assert made == expected.get(at, [])
+    assert figures(result) == figures(finished[1])
+
+
+@pytest.mark.parametrize("harm", [cut, swapped, nan], ids=lambda harm: harm.__name__)
+def test_stages_that_are_damaged_are_made_again(finished, data_dir, tmp_path, harm):
+    out, lines = tmp_path / "run", []
+    shutil.copytree(finished[0], out)
+    for name in ("trained.keras", "retrained.json"):
+        harm(out / "stages" / name)
+    result = mnist_retrain(out, data_dir=data_dir, **(SMALL | {"say": lines.append}))
+    assert sum("damaged" in line and line.endswith("made again") for line in lines) in (1, 2)
+    assert [line for line in lines if line.endswith(": started")] == [
+        "trained: started",
+        "retrained: started",
+    ]
     assert figures(result) == figures(finished[1])
 
 

@@ -1,9 +1,11 @@
+import hashlib
 import json
 
 import keras
 import numpy as np
 import pytest
 
+from tfunlearn.audit.marks import text_mark
 from tfunlearn.experiments.stages import Stages, read_json, write_json
 from tfunlearn.storage.folder import writable_folder
 
@@ -71,9 +73,13 @@ def test_a_stage_that_is_not_whole_is_made_again(tmp_path, harm):
 def test_a_model_stage_keeps_settings_and_seconds_and_nothing_else(tmp_path):
     stages = Stages(tmp_path, SETTINGS)
     stages.model("one", Maker(), {"epochs": 2})
-    assert json.loads((tmp_path / "one.json").read_text()) == {
+    note = json.loads((tmp_path / "one.json").read_text())
+    content = (tmp_path / "one.keras").read_bytes()
+    assert note.pop("sha256") == text_mark(note)
+    assert note == {
         "settings": {"experiment": "test", "seed": 0, "epochs": 2},
         "seconds": stages.seconds["one"],
+        "files": {"one.keras": hashlib.sha256(content).hexdigest()},
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "one.keras"]
 

@@ -11,9 +11,11 @@ import numpy as np
 
 from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit, Normalizer, datasets
-from tfunlearn.experiments.stages import SEED_STEP, Stages, read_json, write_json
+from tfunlearn.experiments import stage_files
+from tfunlearn.experiments.stages import SEED_STEP, Stages
 from tfunlearn.losses import WeightedSparseCategoricalCrossentropy
 from tfunlearn.report import AuditReport
+from tfunlearn.storage.atomic import file_sha256
 from tfunlearn.storage.folder import writable_folder
 
 CLASS_WEIGHTS = (1.0, *[0.5] * 9)
@@ -111,7 +113,7 @@ def cifar10_confuser(
             failed[row] = " ".join(str(error).split())
     files = {row: "-".join(map(str, plan[row])) if row in plan else row for row in made}
     seconds = {row: stages.seconds[file] for row, file in files.items()}
-    return _report(out, made, split, seconds, failed, common, say)
+    return _report(stages, out, made, split, seconds, failed, common, say)
 
 
 def parse_row(row: str, epochs: int) -> tuple[str, int]:
@@ -139,6 +141,7 @@ def parse_row(row: str, epochs: int) -> tuple[str, int]:
 
 
 def _report(
+    stages: Stages,
     out: pathlib.Path,
     made: dict[str, keras.Model],
     split: ForgetSplit,
@@ -153,13 +156,16 @@ def _report(
     """
     from tfunlearn import audit
 
-    path, page, note = out / "report.json", out / "report.html", out / "stages" / "report.json"
-    wanted = {**common, "rows": [[row, taken] for row, taken in seconds.items()], "failed": failed}
-    if page.is_file() and read_json(note) == wanted:
-        try:
-            return AuditReport.load(path)
-        except (OSError, ValueError):  # damaged, or of another version: measured again
-            pass
+    files = [out / "report.json", out / "report.html"]
+    wanted = {"rows": [[row, taken] for row, taken in seconds.items()], "failed": failed}
+
+    def check(note: dict[str, Any]) -> None:
+        for path in files:
+            stage_files.check_sum(path, note)
+        AuditReport.load(files[0])
+
+    if stages.content("report", wanted, check) is not None:
+        return AuditReport.load(files[0])
     if say is not None:
         say(f"report: measuring {len(made)} models")
     report = audit.compare(
@@ -171,9 +177,10 @@ def _report(
     )
     failures = [f"{row}: failed: {reason}" for row, reason in failed.items()]
     report = dataclasses.replace(report, notes=(*failures, *report.notes))
-    report.to_html(page)
-    report.save(path)
-    write_json(note, wanted)
+    report.save(files[0])
+    report.to_html(files[1])
+    written = {"files": {path.name: file_sha256(path) for path in files}}
+    stages.noted("report", lambda: written, wanted, check)
     return report
 
 

@@ -24,10 +24,12 @@ from tfunlearn.experiments.compare_figures import PROBES, beside
 from tfunlearn.experiments.stages import SEED_STEP, Figures, Stages
 from tfunlearn.methods import finetune, retrain
 from tfunlearn.pool import BUSY, MADE, THERE, Event, claimed, here, until_done
-from tfunlearn.report import AuditReport, Column, Row
+from tfunlearn.report import AuditReport, Column, Row, reading, wording
+from tfunlearn.training import Diverged
 
 Options = Mapping[str, Any]
-FAILED = "failed"
+FAILED, DIVERGED = "failed", "diverged"
+NOT_FINITE = "not finite"  # a row's flag
 _REFERENCE = "retrained-"
 _PATIENCE = 0.5  # seconds between looks at an original that another process is making
 
@@ -135,18 +137,26 @@ class Run:
             lambda stage: self.free(stage.label),
             lambda left: self._say(waiting(left)),
         ):
+            if event.kind == DIVERGED:
+                self._say(f"{event.item.label}: diverged: {event.text}")
             if event.kind == FAILED:
                 failed[event.item.label] = event.text
                 self._say(f"{event.item.label}: failed: {event.text}")
         return self.audit(references, failed), failed
 
     def missing(self, references: int) -> list[str]:
-        """Returns the labels of what is still to be made.
+        """Returns the labels of what is still to be made, or to be made again as it is damaged.
+
+        A model that was removed is made again where a row is that needs it.
 
         Args:
             references: how many references.
         """
-        found = [label for label in self._labels(references) if self._content(label) is None]
+        found = [
+            label
+            for label in self._labels(references)
+            if self._content(label) is None or self._spoiled(label)
+        ]
         if found and ORIGINAL not in found and not self._stages.has_model(ORIGINAL, {}):
             found.insert(0, ORIGINAL)
         return found
@@ -158,10 +168,12 @@ class Run:
             label: the original, a reference or an attempt.
 
         Returns:
-            What became of it: "failed" with the reason where an attempt raised something.
+            What became of it: "failed" with the reason where an attempt raised something,
+            "diverged" where a reference's training did, which is kept as a fact.
 
         Raises:
             OSError: if the folder cannot be written to, which is no method's failure.
+            RuntimeError: if the original cannot be made, which is none either.
         """
         stage = Stage(self.scenario.seed, label)
         with self.claim(label) as mine:
@@ -169,11 +181,14 @@ class Run:
                 return Event(BUSY, stage)
             if self.has(label):
                 return Event(THERE, stage)
+            bench = self._bench  # with the original: if that fails, no method has
             try:
-                seconds = self._make(label).values["seconds"]
+                seconds = self._make(bench, label).values["seconds"]
             except OSError:
                 raise
             except Exception as error:  # one method's failure is a row, not the end
+                if isinstance(error, Diverged) and label.startswith(_REFERENCE):
+                    return self._note_diverged(label, error)
                 if label not in self._attempts:
                     raise
                 return Event(FAILED, stage, " ".join(str(error).split()) or type(error).__name__)
@@ -186,7 +201,7 @@ class Run:
             label: the row's name.
         """
         whole = label != ORIGINAL or self._stages.has_model(ORIGINAL, {})
-        return whole and self._content(label) is not None
+        return whole and self._content(label) is not None and not self._spoiled(label)
 
     def claim(self, label: str) -> AbstractContextManager[bool]:
         """Claims the making of a row for the time of a block; yields whether it is ours.
@@ -232,12 +247,23 @@ class Run:
             failed: label to reason of the rows that could not be made.
 
         Raises:
-            RuntimeError: if another row is missing.
+            RuntimeError: if another row is missing, or every reference diverged.
         """
-        labels = [label for label in self._labels(references) if label not in failed]
+        diverged = self.diverged(references)
+        kept = [name for name in map(_reference, range(1, references + 1)) if name not in diverged]
+        if not kept:
+            raise RuntimeError(
+                f"seed {self.scenario.seed}: all {references} references diverged, so there is "
+                "nothing to compare with. Expected: at least one that is finite. Received: "
+                f"{next(iter(diverged.values()))}"
+            )
+        absent = {*failed, *diverged}
+        labels = [label for label in self._labels(references) if label not in absent]
         rows = tuple(map(self._row, labels))
         workers = max(self.measured(label)["workers"] for label in labels)
         notes = [f"{label}: failed: {reason}" for label, reason in failed.items()]
+        if diverged:
+            notes.append(wording.diverged(len(diverged), references, ", ".join(diverged)))
         if workers > 1:
             notes.append(beside(workers))
         return AuditReport(
@@ -246,11 +272,20 @@ class Run:
             environment=environment(),
             split=summary(self.scenario.split),
             original=ORIGINAL,
-            references=tuple(map(_reference, range(1, references + 1))),
+            references=tuple(kept),
             columns=self._columns,
             rows=rows,
             notes=tuple(notes),
         )
+
+    def diverged(self, references: int) -> dict[str, str]:
+        """Returns the references whose training diverged, and how.
+
+        Args:
+            references: how many references.
+        """
+        found = {name: self._content(name) for name in map(_reference, range(1, references + 1))}
+        return {name: own[DIVERGED] for name, own in found.items() if own and DIVERGED in own}
 
     def _plan(self, attempts: Sequence[Attempt]) -> None:
         """Notes the rows besides the original and its references."""
@@ -266,7 +301,30 @@ class Run:
 
     def _content(self, label: str) -> dict[str, Any] | None:
         """Returns what is kept of a row, or None."""
-        return self._stages.content(_file(label), self._kept_under.get(label, {}))
+        settings = self._kept_under.get(label, {})
+        return self._stages.content(_file(label), settings, lambda own: self._check(label, own))
+
+    def _check(self, label: str, content: dict[str, Any]) -> None:
+        """Raises a ValueError unless what is kept is a row, or how a reference diverged."""
+        if isinstance(content.get(DIVERGED), str) and label not in self._attempts:
+            return
+        row = _as_row(label, content)
+        missing = [column.name for column in self._columns if column.name not in row.values]
+        if missing or row.values["seconds"] is None:
+            raise ValueError(f"it lacks {', '.join(missing) or 'seconds'}")
+
+    def _spoiled(self, label: str) -> bool:
+        """Tells whether something else lies in the place of a row's model."""
+        if label in self._attempts:
+            return False
+        return self._stages.spoiled(label, self._model_settings(label))
+
+    def _model_settings(self, label: str) -> dict[str, Any]:
+        """Returns what the model of the original, or of a reference, is kept under."""
+        return {} if label == ORIGINAL else {"reference": self._reference_seed(label)}
+
+    def _reference_seed(self, label: str) -> int:
+        return self.scenario.seed + int(label.removeprefix(_REFERENCE)) * SEED_STEP
 
     def _row(self, label: str) -> Row:
         """Returns a row from its file."""
@@ -276,15 +334,25 @@ class Run:
                 f"{Stage(self.scenario.seed, label)}: its file is no longer what was written. "
                 "Expected: no other run with other settings in the same folder."
             )
-        histograms = {role: tuple(counts) for role, counts in kept["histograms"].items()}
-        return Row(label, kept["values"], tuple(kept["flags"]), histograms)
+        return _as_row(label, kept)
 
-    def _make(self, label: str) -> Row:
+    def _note_diverged(self, label: str, error: Diverged) -> Event:
+        """Keeps that a reference's training diverged, so that it is known and not tried again."""
+        stage, reason = Stage(self.scenario.seed, label), " ".join(str(error).split())
+        content = {DIVERGED: reason, "seed": self._reference_seed(label), **self._surroundings()}
+        self._stages.noted(_file(label), lambda: content, {})
+        return Event(DIVERGED, stage, reason)
+
+    def _make(self, bench: Bench, label: str) -> Row:
         """Makes a row and its model, and writes what is kept."""
-        bench = self._bench  # first, as what Keras does but once is no model's time
         if label != ORIGINAL:
             self._warm_up()
         row = bench.row(label, *self._model(label))
+        if label not in self._attempts and NOT_FINITE in row.flags:
+            raise Diverged(
+                f"{label}: training diverged, some of its outputs are not finite. Expected: finite "
+                "outputs; lower the learning rate."
+            )
         content = {"values": row.values, "flags": row.flags, "histograms": row.histograms}
         content |= self._surroundings() if label in self._attempts else self._noted[label]
         settings = dict(self._kept_under.get(label, {}))
@@ -328,12 +396,10 @@ class Run:
 
     def _retrained(self, label: str) -> tuple[keras.Model, float]:
         """Returns a model retrained without the forget set, and the seconds that it took."""
-        scenario, original = self.scenario, self.original
-        seed = scenario.seed + int(label.removeprefix(_REFERENCE)) * SEED_STEP
+        scenario, original, seed = self.scenario, self.original, self._reference_seed(label)
         options = {"seed": seed, "verbose": self._verbose, **scenario.fit_options}
-        model = self._staged(
-            label, lambda: retrain(original, scenario.split, **options), {"reference": seed}
-        )
+        settings = self._model_settings(label)
+        model = self._staged(label, lambda: retrain(original, scenario.split, **options), settings)
         return model, self._stages.seconds[label]
 
     def _staged(
@@ -373,6 +439,12 @@ def waiting(stages: Sequence[Stage]) -> str:
         'waiting for another run, which makes: seed 0, finetune; seed 0, ssd'
     """
     return f"waiting for another run, which makes: {'; '.join(map(str, stages))}"
+
+
+def _as_row(label: str, content: Mapping[str, Any]) -> Row:
+    """Returns a row from what is kept of it; a ValueError if it is something else."""
+    kept = {name: content.get(name) for name in ("values", "flags", "histograms")}
+    return reading.read(Row, {"name": label, **kept}, label)
 
 
 def _reference(number: int) -> str:

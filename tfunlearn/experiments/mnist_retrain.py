@@ -101,7 +101,10 @@ def _follow(
     before = accuracy(untrained, split, "test")
     say(f"Model accuracy before training: {before:.4f}")
 
-    trained, figures = stages.measured("trained", lambda: _train(untrained, *train, **fit), {})
+    needed = ("average_loss",)
+    trained, figures = stages.measured(
+        "trained", lambda: _train(untrained, *train, **fit), {}, needed
+    )
     trained_loss, trained_accuracy = figures["average_loss"], accuracy(trained, split, "test")
     say(_trained_line(trained_loss, trained_accuracy))
 
@@ -110,7 +113,7 @@ def _follow(
     say(f"Model accuracy after erasing: {erased:.4f}")
 
     unlearned, figures = stages.measured(
-        "retrained", lambda: _retrain(trained, split, second, **fit), {"seed": second}
+        "retrained", lambda: _retrain(trained, split, second, **fit), {"seed": second}, needed
     )
     retrained_loss, unlearned_accuracy = figures["average_loss"], accuracy(unlearned, split, "test")
     say(_trained_line(retrained_loss, unlearned_accuracy))

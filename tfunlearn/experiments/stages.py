@@ -1,6 +1,5 @@
 """Models made in stages, each saved when it is finished, so that a killed run goes on."""
 
-import json
 import os
 import pathlib
 import time
@@ -9,9 +8,15 @@ from os import PathLike
 from typing import Any
 
 import keras
+import numpy as np
 
-from tfunlearn.storage.atomic import write_atomically
+from tfunlearn.experiments import stage_files
+from tfunlearn.experiments.stage_files import Damaged, read_json, write_json
+from tfunlearn.storage.atomic import file_sha256
 from tfunlearn.storage.folder import writable_folder
+from tfunlearn.training import Diverged
+
+__all__ = ["SEED_STEP", "Figures", "Stages", "read_json", "save_model", "write_json"]
 
 Figures = dict[str, float | str]
 
@@ -21,9 +26,11 @@ SEED_STEP = 1_000_000  # from a run's seed to that of its second model; runs 0, 
 class Stages:
     """A folder of finished stages.
 
-    A stage is a model file and a text file with its settings, the seconds it took and, where it
-    has any, its figures; or the text file alone. A stage whose settings differ from those asked
-    for is made again.
+    A stage is a model file and a text file with its settings, the seconds it took, the model
+    file's sha256 and, where it has any, its figures; or the text file alone. A stage whose settings
+    differ from those asked for is made again. So is one that is damaged, with a line that says so:
+    whose text is no longer what was written, by its own sha256, or whose model is not the one that
+    it vouches for, cannot be loaded, or is not finite.
 
     Attributes:
         folder: where the files are.
@@ -32,7 +39,7 @@ class Stages:
     Args:
         folder: where the files go; made if it is not there.
         settings: what all stages depend on (data, seed, ...), as JSON values.
-        say: called with one line when a stage starts or is found; None for silence.
+        say: called with one line when a stage starts, is found, or is damaged; None for silence.
 
     Raises:
         OSError: if the folder cannot be made or written to.
@@ -47,6 +54,7 @@ class Stages:
         self.folder = writable_folder(folder)
         self.seconds: dict[str, float] = {}
         self._settings, self._say = settings, say or (lambda line: None)
+        self._said: set[str] = set()
 
     def model(
         self, name: str, make: Callable[[], keras.Model], settings: dict[str, Any]
@@ -57,11 +65,18 @@ class Stages:
             name: the stage's name, also its files'.
             make: makes the model.
             settings: what this stage depends on besides the common settings, as JSON values.
+
+        Raises:
+            Diverged: if the model that was made is not finite; nothing is kept of it.
         """
         return self.measured(name, lambda: (make(), {}), settings)[0]
 
     def measured(
-        self, name: str, make: Callable[[], tuple[keras.Model, Figures]], settings: dict[str, Any]
+        self,
+        name: str,
+        make: Callable[[], tuple[keras.Model, Figures]],
+        settings: dict[str, Any],
+        figures: tuple[str, ...] = (),
     ) -> tuple[keras.Model, Figures]:
         """Returns the model of a stage and the figures that came up while it was made.
 
@@ -69,27 +84,40 @@ class Stages:
             name: the stage's name, also its files'.
             make: makes the model; its figures (an average loss, say) are kept beside it.
             settings: what this stage depends on besides the common settings, as JSON values.
+            figures: the names of those that it must have.
+
+        Raises:
+            Diverged: as ``model``.
         """
-        path, note = self.folder / f"{name}.keras", self.folder / f"{name}.json"
-        done = self._done(name, settings)
-        if path.is_file() and done is not None:
+        found = self._loaded(name, settings, figures)
+        if found is not None:
             self._say(f"{name}: finished before, loaded")
+            model, done = found
             self.seconds[name] = done["seconds"]
-            return keras.models.load_model(path), done.get("figures", {})
+            return model, done.get("figures", {})
         self._say(f"{name}: started")
         start = time.perf_counter()
-        model, figures = make()
+        model, made = make()
         self.seconds[name] = round(time.perf_counter() - start, 3)
+        _require_finite(name, model)
+        path, note = self._path(name), self._note(name)
+        for place in (note, path):
+            self._make_room(place)
         note.unlink(missing_ok=True)
         save_model(model, path)
-        kept = {"figures": figures} if figures else {}
-        wanted = {**self._settings, **settings}
-        write_json(note, {"settings": wanted, "seconds": self.seconds[name], **kept})
+        kept = {"figures": made} if made else {}
+        files = {path.name: file_sha256(path)}
+        content = {"seconds": self.seconds[name], **kept, "files": files}
+        self._write(name, {"settings": {**self._settings, **settings}, **content})
         self._say(f"{name}: done in {self.seconds[name]:.1f} s")
-        return model, figures
+        return model, made
 
     def noted(
-        self, name: str, make: Callable[[], dict[str, Any]], settings: dict[str, Any]
+        self,
+        name: str,
+        make: Callable[[], dict[str, Any]],
+        settings: dict[str, Any],
+        check: Callable[[dict[str, Any]], object] = lambda content: None,
     ) -> dict[str, Any]:
         """Returns the content of a stage that is a text file alone, no model.
 
@@ -97,39 +125,122 @@ class Stages:
             name: the stage's name, also its file's.
             make: makes the content, as JSON values; what it raises leaves no file.
             settings: what this stage depends on besides the common settings, as JSON values.
+            check: as in ``content``.
         """
-        found = self.content(name, settings)
+        found = self.content(name, settings, check)
         if found is not None:
             return found
         content = make()
-        wanted = {**self._settings, **settings}
-        write_json(self.folder / f"{name}.json", {"settings": wanted, "content": content})
+        self._make_room(self._note(name))
+        self._write(name, {"settings": {**self._settings, **settings}, "content": content})
         return content
 
-    def content(self, name: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+    def content(
+        self,
+        name: str,
+        settings: dict[str, Any],
+        check: Callable[[dict[str, Any]], object] = lambda content: None,
+    ) -> dict[str, Any] | None:
         """Returns the content of a finished stage that is a text file alone, or None.
 
         Args:
             name: the stage's name.
             settings: what this stage depends on besides the common settings, as JSON values.
+            check: raises a ValueError unless the content is what is looked for.
         """
-        done = self._done(name, settings)
-        return None if done is None else done.get("content")
+        try:
+            done = self._done(name, settings)
+            if done is None:
+                return None
+            content = done.get("content")
+            if not isinstance(content, dict):
+                raise Damaged(f"{name}.json holds nothing that was written for it")
+            check(content)
+        except ValueError as error:
+            self._say_damaged(name, error)
+            return None
+        return content
 
     def has_model(self, name: str, settings: dict[str, Any]) -> bool:
-        """Tells whether the model of a stage is finished.
+        """Tells whether the model of a stage is finished, and its file the one that was written.
 
         Args:
             name: the stage's name.
             settings: what this stage depends on besides the common settings, as JSON values.
         """
-        path = self.folder / f"{name}.keras"
-        return path.is_file() and self._done(name, settings) is not None
+        try:
+            return self._vouched(name, settings) is not None
+        except Damaged as error:
+            self._say_damaged(name, error)
+            return False
+
+    def spoiled(self, name: str, settings: dict[str, Any]) -> bool:
+        """Tells whether something lies in the place of a stage's model that is not its model.
+
+        Args:
+            name: the stage's name.
+            settings: what this stage depends on besides the common settings, as JSON values.
+        """
+        return self._path(name).exists() and not self.has_model(name, settings)
+
+    def _path(self, name: str) -> pathlib.Path:
+        return self.folder / f"{name}.keras"
+
+    def _note(self, name: str) -> pathlib.Path:
+        return self.folder / f"{name}.json"
+
+    def _loaded(
+        self, name: str, settings: dict[str, Any], figures: tuple[str, ...]
+    ) -> tuple[keras.Model, dict[str, Any]] | None:
+        """Returns the model of a finished stage and its note, or None; says if it is damaged."""
+        try:
+            done = self._vouched(name, settings)
+            if done is None:
+                return None
+            stage_files.check_figures(self._note(name), done, figures)
+            return stage_files.load(self._path(name)), done
+        except Damaged as error:
+            self._say_damaged(name, error)
+            return None
+
+    def _vouched(self, name: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """Returns the note of a stage whose model file is what it vouches for, or None."""
+        path = self._path(name)
+        done = self._done(name, settings)
+        if done is None:
+            if path.exists() and not self._note(name).exists():
+                raise Damaged(f"{name}.json is missing")
+            return None
+        stage_files.check_seconds(self._note(name), done)
+        stage_files.check_sum(path, done)
+        return done
 
     def _done(self, name: str, settings: dict[str, Any]) -> dict[str, Any] | None:
         """Returns the note of a stage that was made under the settings asked for, or None."""
-        done, wanted = read_json(self.folder / f"{name}.json"), {**self._settings, **settings}
-        return done if done is not None and done.get("settings") == wanted else None
+        done = stage_files.read_note(self._note(name))
+        if done is None:
+            return None
+        wanted = stage_files.plain({**self._settings, **settings})
+        return done if done.get("settings") == wanted else None
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        """Writes a stage's note; what was wrong with the stage is so no longer."""
+        stage_files.write_note(self._note(name), content)
+        self._said = {line for line in self._said if not line.startswith(f"{name}: ")}
+
+    def _make_room(self, path: pathlib.Path) -> None:
+        """Moves a folder away that lies where a file is to be."""
+        if path.is_dir() and not path.is_symlink():
+            aside = stage_files.aside(path)
+            path.rename(aside)
+            self._say(f"{path.name} is a folder, which no stage made: now {aside.name}")
+
+    def _say_damaged(self, name: str, error: Exception) -> None:
+        """Says what is wrong with a stage, once."""
+        line = f"{name}: damaged ({error}); made again"
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
 
 
 def save_model(model: keras.Model, path: str | PathLike) -> None:
@@ -143,14 +254,10 @@ def save_model(model: keras.Model, path: str | PathLike) -> None:
         part.unlink(missing_ok=True)
 
 
-def write_json(path: str | PathLike, content: Any) -> None:
-    """Writes JSON under a temporary name, then renames it; NaN is a ValueError."""
-    write_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: str | PathLike) -> Any:
-    """Returns the content of a JSON file, or None if it is not there or damaged."""
-    try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
+def _require_finite(name: str, model: keras.Model) -> None:
+    """Raises if a model that was just made is of no use to what comes after it."""
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
+        raise Diverged(
+            f"{name}: training diverged, some of its weights are not finite. Expected: finite "
+            "weights; lower the learning rate."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfunlearn.report.parts import ACCURACIES, Column
@@ -16,12 +17,14 @@ __all__ = [
     "ROLES",
     "averaged",
     "directions",
+    "diverged",
     "forgets_whole_class",
     "heading",
     "number",
     "reading",
     "request",
     "shown_gap",
+    "shown_seeds",
     "signed",
     "smallest",
     "tags",
@@ -191,3 +194,38 @@ def request(report: AuditReport) -> str:
 def heading(column: Column) -> str:
     """Returns a column's label, its last word on a second line."""
     return "\n".join(column.label.rsplit(" ", 1))
+
+
+def diverged(count: int, total: int, which: str) -> str:
+    """Returns what is said of references that are not there as their training diverged.
+
+    Args:
+        count: How many.
+        total: Of how many that were trained.
+        which: Their names, or seeds.
+
+    Example:
+        >>> diverged(2, 20, "seeds 3 and 7")
+        '2 of 20 retrained models diverged and are not among the references: seeds 3 and 7.'
+    """
+    return (
+        f"{count} of {total} retrained models diverged and are not among the references: {which}."
+    )
+
+
+def shown_seeds(seeds: Sequence[int]) -> str:
+    """Returns seeds as text, rows of neighbours as their ends.
+
+    Example:
+        >>> shown_seeds([0, 1, 2, 7]), shown_seeds([4])
+        ('0 to 2, 7', '4')
+    """
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ", ".join(
+        f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts
+    )

@@ -1,11 +1,12 @@
 """How every method trains: a recipe taken from the original, a guarded fit, a plain result."""
 
-from tfunlearn.training.fitting import check_epochs, fit, fit_passes, fit_steps, iterate
+from tfunlearn.training.fitting import Diverged, check_epochs, fit, fit_passes, fit_steps, iterate
 from tfunlearn.training.recipe import Recipe, check_rate, optimizer_like
 from tfunlearn.training.result import adopt, finish
 from tfunlearn.training.workers import check_workers
 
 __all__ = [
+    "Diverged",
     "Recipe",
     "adopt",
     "check_epochs",

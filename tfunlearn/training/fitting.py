@@ -14,6 +14,10 @@ from tfunlearn.training.workers import check_workers
 Logs = dict[str, float]
 
 
+class Diverged(RuntimeError):
+    """A training that ended with weights or outputs that are not finite."""
+
+
 def fit(
     model: keras.Model,
     batches: Any,
@@ -200,7 +204,7 @@ def _require_finite(model: keras.Model) -> None:
     """Raises if a weight is no longer finite."""
     broken = [w.path for w in model.weights if not np.isfinite(keras.ops.convert_to_numpy(w)).all()]
     if broken:
-        raise RuntimeError(
+        raise Diverged(
             f"training diverged: {len(broken)} of {len(model.weights)} weights are not finite, "
             f"first {broken[0]!r}. Expected: finite weights; lower the learning rate."
         )
