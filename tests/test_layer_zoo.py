@@ -131,16 +131,10 @@ KINDS = {
         L.TimeDistributed(L.Dense(3)), L.GlobalAveragePooling1D(), shape=(None, 4)
     ),
     "layer norm": lambda: _net(L.LayerNormalization()),
-    "RMS norm": lambda: _net(L.RMSNormalization()),
-    "group norm": lambda: _images(L.GroupNormalization(2)),
     "spectral norm": lambda: _net(L.SpectralNormalization(L.Dense(3))),
-    "separable": lambda: _images(L.SeparableConv2D(3, 2)),
-    "separable, one axis": lambda: _net(L.SeparableConv1D(3, 2)),
     "transposed": lambda: _images(L.Conv2DTranspose(3, 2, 2)),
     "causal": lambda: _net(L.Conv1D(3, 2, padding="causal")),
-    "einsum": lambda: _net(L.EinsumDense("btd,de->bte", (5, 3), bias_axes="e")),
     "slopes": lambda: _net(L.Dense(4), L.PReLU()),
-    "tokens": lambda: _text(L.Flatten(), mask=False),
     "masked mean": lambda: _text(L.GlobalAveragePooling1D()),
     "one bias": lambda: _net(L.Dense(3), lambda h: ops.softmax(ops.einsum("btd,bsd->bts", h, h))),
 }

@@ -14,11 +14,10 @@ import keras
 from keras import layers, ops
 
 from tfunlearn.gradients.autodiff import gradient
-from tfunlearn.gradients.ends import CONVOLUTIONS, DEPTHWISE, Plan, rows
+from tfunlearn.gradients.ends import Plan, looked_up, rows
+from tfunlearn.gradients.kinds import HOLDERS, SEPARABLE, multiplied, named, plain
 from tfunlearn.models import iter_layers
 from tfunlearn.models.precision import wide, widened
-
-_KINDS = (layers.Dense, *CONVOLUTIONS, *DEPTHWISE, layers.BatchNormalization)
 
 
 def covers(model: keras.Model) -> bool:
@@ -31,14 +30,16 @@ def covers(model: keras.Model) -> bool:
         return False
     if any(isinstance(part, layers.Lambda) for part in parts):
         return False
-    if any(_holds_weights(part) for part in parts if not isinstance(part, keras.Model)):
+    if any(_runs_others(part) for part in parts):
         return False
-    known = {id(weight) for layer in parts if _plain(layer) for weight in _named(layer).values()}
+    known = {id(weight) for layer in parts if plain(layer) for weight in named(layer).values()}
     return known >= {id(weight) for weight in model.trainable_variables}
 
 
-def _holds_weights(layer: layers.Layer) -> bool:
-    """Tells whether a layer runs others with weights, in its own way: more than once, perhaps."""
+def _runs_others(layer: layers.Layer) -> bool:
+    """Tells whether a layer runs others with weights in a way of its own, such as at each step."""
+    if isinstance(layer, keras.Model) or type(layer) in HOLDERS:
+        return False
     return any(inner.trainable_variables for inner in iter_layers(layer))
 
 
@@ -93,8 +94,8 @@ class _Taps:
         chosen = [
             layer
             for layer in iter_layers(model)
-            if _plain(layer)
-            and any(id(weight) in self._carriers for weight in _named(layer).values())
+            if plain(layer)
+            and any(id(weight) in self._carriers for weight in named(layer).values())
         ]
         kept = [dict(vars(layer)) for layer in chosen]
         try:
@@ -103,7 +104,7 @@ class _Taps:
             yield
         finally:
             for layer, before in zip(chosen, kept, strict=True):
-                vars(layer).pop("call", None)  # of the class again: ``_plain`` takes no other
+                vars(layer).pop("call", None)  # of the class again: ``plain`` takes no other
                 vars(layer).pop("activation", None)
                 if "activation" in before:  # on PyTorch one that is a layer is kept elsewhere
                     vars(layer)["activation"] = before["activation"]
@@ -116,24 +117,37 @@ class _Taps:
 
         def call(x: Any, **options: Any) -> Any:
             self._batches.append(x.shape[0])
-            outputs = type(layer).call(layer, x, **options)
-            tapped = self._tap(layer, x, outputs)
+            if isinstance(layer, SEPARABLE):
+                tapped = self._separable(layer, x)
+            else:
+                outputs = type(layer).call(layer, x, **options)
+                x = multiplied(layer, x)
+                tapped = self._tap(Plan.of(layer), named(layer), x, outputs)
             return tapped if activation is None else activation(tapped)
 
         return call
 
-    def _tap(self, layer: layers.Layer, x: Any, outputs: Any) -> Any:
-        """Returns the outputs, tapped for the layer's trainable weights.
+    def _separable(self, layer: layers.Layer, x: Any) -> Any:
+        """Returns what a separable convolution gives, as two convolutions with a tap each."""
+        first, second = Plan.pair(layer)
+        options = {"padding": layer.padding, "dilation_rate": first.dilation}
+        inner = ops.depthwise_conv(x, layer.depthwise_kernel, first.strides, **options)
+        inner = self._tap(first, {"kernel": layer.depthwise_kernel}, x, inner)
+        outputs = ops.conv(inner, layer.pointwise_kernel, padding="valid")
+        weights = {"kernel": layer.pointwise_kernel}
+        if layer.bias is not None:
+            outputs, weights["bias"] = outputs + layer.bias, layer.bias
+        return self._tap(second, weights, inner, outputs)
+
+    def _tap(self, plan: Plan, weights: dict[str, Any], x: Any, outputs: Any) -> Any:
+        """Returns the outputs, tapped for those of some weights that are trainable.
 
         TensorFlow keeps the function of a custom gradient for good: it is to hold no layer.
         """
-        own = {name: w for name, w in _named(layer).items() if id(w) in self._carriers}
+        own = {name: w for name, w in weights.items() if id(w) in self._carriers}
         for weight in own.values():
             self._uses[id(weight)] += 1
-        if isinstance(layer, layers.BatchNormalization):
-            x = (x - layer.moving_mean) / ops.sqrt(layer.moving_variance + layer.epsilon)
-
-        plan, power = Plan.of(layer), self._power
+        power = self._power
         types = {name: wide(weight.dtype) for name, weight in own.items()}
 
         @ops.custom_gradient
@@ -154,24 +168,10 @@ class _Taps:
 def _received(plan: Plan, name: str, power: Callable | None, x: Any, upstream: Any) -> Any:
     """Returns what a carrier is given: a sum of powers, or every example's gradient."""
     x, upstream = widened(x), widened(upstream)
-    if power and name == "kernel" and len(x.shape) == 2:  # the power of a product
+    if power and plan.kind == "lookup":
+        return looked_up(plan, power, x, upstream)
+    if power and plan.kind == "dense" and name == "kernel" and len(x.shape) == 2:
+        # the power of a product
         return ops.matmul(ops.transpose(power(x)), power(upstream))
     found = rows(plan, name, x, upstream)
     return ops.sum(power(found), axis=0) if power else found
-
-
-def _plain(layer: layers.Layer) -> bool:
-    """Tells whether a layer is of a kind, and set in a way, that a tap knows."""
-    if type(layer) not in _KINDS or "call" in vars(layer):
-        return False
-    if isinstance(layer, layers.BatchNormalization):
-        return layer.axis in (-1, layer.input_spec.ndim - 1) and not layer.renorm
-    if isinstance(layer, layers.Dense):
-        return True
-    return layer.data_format == "channels_last" and layer.padding != "causal"
-
-
-def _named(layer: layers.Layer) -> dict[str, Any]:
-    """Returns a layer's weights that a tap knows, by name."""
-    weights = {name: getattr(layer, name, None) for name in ("kernel", "bias", "gamma", "beta")}
-    return {name: weight for name, weight in weights.items() if weight is not None}
