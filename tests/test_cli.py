@@ -248,7 +248,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path, press_ctrl_c):
             break
     err = press_ctrl_c(process)
     assert process.returncode == 130
-    assert err == "tfunlearn: error: interrupted; stages finished before are kept\n"
+    assert err == "tfunlearn: error: interrupted; the demo begins anew when it is run again\n"
     assert list(out.iterdir()) == []
 
 

@@ -11,7 +11,8 @@ import tfunlearn
 
 PACKAGE = pathlib.Path(tfunlearn.__file__).parent
 ORDER = [
-    {"_version", "lean", "seeds", "storage"},
+    {"_version", "interrupts", "lean", "questions", "reading", "seeds"},
+    {"storage"},
     {"pool"},
     {"data", "models", "metrics"},
     {"attacks"},

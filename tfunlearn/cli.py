@@ -1,22 +1,17 @@
-"""The command ``tfunlearn``: parses arguments, calls an experiment, reports errors in one line."""
+"""The command ``tfunlearn``: calls an experiment and reports errors in one line."""
 
-import argparse
+import contextlib
+import errno
 import os
-import pathlib
 import select
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
-from tfunlearn._version import __version__
-from tfunlearn.commands import audit, bank, compare, methods, unlearn
-from tfunlearn.commands.arguments import folder, natural, positive, share
-from tfunlearn.experiments import startup
-from tfunlearn.storage import Refused, writable_folder
+from tfunlearn.interrupts import Interrupts
 
 OK, FAILED, BAD_ARGUMENTS, INTERRUPTED, NOBODY_READS = 0, 1, 2, 130, 141
 _LONGEST_MESSAGE = 600
-JIT_COMPILE = {"auto": "auto", "on": True, "off": False}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,42 +22,112 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 1 failed, 2 bad arguments (an ``--out`` that cannot be written to
-        is one), 130 interrupted.
+        is one), 130 interrupted by Ctrl-C, 143 by SIGTERM, 141 where what reads the output ended.
     """
+    _open_standard_files()
+    with Interrupts(of_process=argv is None) as interrupts:
+        kept = ""
+        try:
+            status, args = _parsed(sys.argv[1:] if argv is None else argv)
+            if args is None:
+                return status
+            kept = f"; {args.interrupted}" if args.interrupted else ""
+            return _called(args, interrupts)
+        except KeyboardInterrupt:
+            return _say_error(f"{interrupts.words}{kept}", interrupts.status)
+
+
+def _parsed(argv: Sequence[str]) -> tuple[int, object]:
+    """Returns the parsed arguments, or None and the exit status."""
+    from tfunlearn.commands import line  # not at the top: nothing is imported past the handlers
+
     try:
-        args = _parser().parse_args(argv)
-        if args.out is not None:
-            writable_folder(args.out, "--out")
+        return OK, line.parse(argv)
     except SystemExit as stop:  # argparse has said what there was to say
-        return int(stop.code or OK)
+        return _flushed(int(stop.code or OK)), None
     except OSError as error:
-        return _say_error(error, BAD_ARGUMENTS)
+        return _of_output(error) or _say_error(error, BAD_ARGUMENTS), None
+    except ValueError as error:
+        return _say_error(error, BAD_ARGUMENTS), None
+
+
+def _called(args: object, interrupts: Interrupts) -> int:
+    """Runs the command that was parsed and returns the exit status."""
+    import argparse
+
+    from tfunlearn.experiments import startup
+    from tfunlearn.storage import Refused
+
     try:
         startup.start(quiet=not (args.verbose or args.debug))
+        interrupts.at_once = False
         args.call(args)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return _say_error("interrupted; stages finished before are kept", INTERRUPTED)
+        status = _flushed(OK)
     except (argparse.ArgumentTypeError, Refused) as error:
-        return _say_error(error, BAD_ARGUMENTS)
+        status = _say_error(error, BAD_ARGUMENTS)
     except Exception as error:  # whatever it is, the user gets one line
-        if isinstance(error, BrokenPipeError) and _nobody_reads():
+        if interrupts.number is not None:  # what swallowed the interrupt failed by it
+            raise KeyboardInterrupt from error
+        status = _of_output(error) if isinstance(error, OSError) else OK
+        if status == OK:
+            if args.debug:
+                raise
+            status = _say_error(error, FAILED)
+    if interrupts.number is not None:  # swallowed, and the command ended before it was raised again
+        raise KeyboardInterrupt
+    return status
+
+
+def _open_standard_files() -> None:
+    """Opens nowhere in place of standard files that are closed, or others would get their numbers.
+
+    Libraries would then write their messages into one of ours.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.fstat(number)
+                continue
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number
+            setattr(sys, name, open(number, "r+" if number else "r", closefd=False))  # noqa: SIM115
+
+
+def _flushed(status: int) -> int:
+    """Writes out what was printed and returns the status, or that of an output which fails."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _throw_away()
+        if isinstance(error, BrokenPipeError):
             return NOBODY_READS
-        if args.debug:
-            raise
-        return _say_error(error, FAILED)
-    return OK
+        text = f"standard output cannot be written to: {error.strerror}"
+        return _say_error(text, FAILED)
+    return status
+
+
+def _of_output(error: OSError) -> int:
+    """Returns the status of an error that comes from the output, or 0 if it does not."""
+    status = _flushed(OK)
+    if status == OK and isinstance(error, BrokenPipeError) and _nobody_reads():
+        _throw_away()
+        return NOBODY_READS
+    if status == OK and error.errno in _FULL and error.filename is None:
+        text = f"standard output, or a temporary file, cannot be written to: {error.strerror}"
+        return _say_error(text, FAILED)
+    return status
 
 
 def _nobody_reads() -> bool:
-    """Tells whether what reads the output has ended, as `head` does, and writes no more to it."""
-    number, poll = sys.stdout.fileno(), select.poll()
-    poll.register(number, 0)
-    gone = any(event & select.POLLERR for _, event in poll.poll(0))
-    if gone:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), number)
-    return gone
+    """Tells whether what reads the output has ended, as `head` does."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _throw_away() -> None:
+    """Sends to nowhere what Python would still write to the output at its end."""
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _say_error(error: object, status: int) -> int:
@@ -71,204 +136,9 @@ def _say_error(error: object, status: int) -> int:
     if len(text) > _LONGEST_MESSAGE:
         text = text[:_LONGEST_MESSAGE] + " ..."
     hint = " (--debug shows where)" if status == FAILED else ""
-    print(f"tfunlearn: error: {text}{hint}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # it cannot be written to either; the status tells
+        print(f"tfunlearn: error: {text}{hint}", file=sys.stderr)
     return status
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends the process with status 2."""
-        _say_error(f"{message} (see {self.prog} --help)", BAD_ARGUMENTS)
-        raise SystemExit(BAD_ARGUMENTS)
-
-
-def _parser() -> argparse.ArgumentParser:
-    """Returns the parser of the whole command line."""
-    parser = _Parser(
-        prog="tfunlearn",
-        description="Machine unlearning for Keras classifiers, with an audit against retraining.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"tfunlearn {__version__}")
-    commands = parser.add_subparsers(metavar="command", required=True)
-    _add_demo(commands)
-    unlearn.add(commands)
-    audit.add(commands)
-    methods.add(commands)
-    compare.add(commands)
-    bank.add(commands)
-    run = commands.add_parser(
-        "run", help="repeat a notebook on real data; goes on where a killed run stopped"
-    )
-    experiments = run.add_subparsers(metavar="experiment", required=True)
-    _add_mnist_retrain(experiments)
-    _add_cifar10_confuser(experiments)
-    return parser
-
-
-def _add_demo(commands: argparse._SubParsersAction) -> None:
-    parser = _add(
-        commands,
-        "demo",
-        "forget two ways with several methods, on digits that come with scikit-learn",
-        _demo,
-        out="tfunlearn-demo",
-        fraction=0.1,
-    )
-    parser.add_argument(
-        "--epochs", type=positive, help="epochs of each unlearning (default: each method's own)"
-    )
-    parser.add_argument(
-        "--limit", type=positive, default=500, help="training images (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--methods",
-        metavar="NAME,NAME",
-        help="which methods to try, or all (default: a choice that takes about a minute)",
-    )
-
-
-def _add_mnist_retrain(commands: argparse._SubParsersAction) -> None:
-    parser = _add(
-        commands,
-        "mnist-retrain",
-        "the MNIST notebook: train, discard, retrain on the part that stays",
-        _mnist_retrain,
-        out="runs/mnist-retrain",
-        fraction=0.9,
-    )
-    _add_data_options(parser, epochs="epochs of each training")
-    parser.add_argument(
-        "--init",
-        choices=("torch", "keras"),
-        default="torch",
-        help="initial weights as PyTorch or as Keras draws them (default: %(default)s)",
-    )
-
-
-def _add_cifar10_confuser(commands: argparse._SubParsersAction) -> None:
-    parser = _add(
-        commands,
-        "cifar10-confuser",
-        "the CIFAR-10 notebook: a ResNet50, confused and rebuilt in several ways",
-        _cifar10_confuser,
-        out="runs/cifar10-confuser",
-        fraction=0.1,
-    )
-    _add_data_options(parser, epochs="epochs of each unlearning")
-    parser.add_argument(
-        "--rows",
-        metavar="NAME,NAME",
-        help="which ways to try, NAME@EPOCHS for one with its own epochs (default: four)",
-    )
-    parser.add_argument(
-        "--jit-compile",
-        choices=JIT_COMPILE,
-        default="auto",
-        help="compile the training with XLA; auto does on GPUs (default: %(default)s)",
-    )
-
-
-def _add(
-    commands: argparse._SubParsersAction,
-    name: str,
-    text: str,
-    call: Callable[[argparse.Namespace], object],
-    *,
-    out: str,
-    fraction: float,
-) -> argparse.ArgumentParser:
-    """Adds a command with the options that all have."""
-    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(call=call)
-    option = parser.add_argument
-    option("--out", default=out, metavar="FOLDER", help="where to write (default: %(default)s)")
-    option("--seed", type=natural, default=0, help="seed of all that is drawn (default: 0)")
-    option(
-        "--forget-fraction",
-        type=share,
-        default=fraction,
-        metavar="SHARE",
-        help="share of the training images to forget (default: %(default)s)",
-    )
-    option("--verbose", action="store_true", help="show Keras' progress and TensorFlow's messages")
-    option("--debug", action="store_true", help="show the traceback of an error")
-    return parser
-
-
-def _add_data_options(parser: argparse.ArgumentParser, epochs: str) -> None:
-    """Adds the options of experiments on downloaded data."""
-    parser.add_argument(
-        "--data-dir",
-        type=folder,
-        metavar="FOLDER",
-        help="folder of the data files (default: the variable TFUNLEARN_DATA_DIR, else download)",
-    )
-    parser.add_argument(
-        "--epochs", type=positive, default=5, help=f"{epochs} (default: %(default)s)"
-    )
-    parser.add_argument("--limit", type=positive, help="training images to use (default: all)")
-
-
-def _demo(args: argparse.Namespace) -> None:
-    from tfunlearn.experiments.demo import SHOWN, demo
-    from tfunlearn.methods import describe
-
-    which = SHOWN if args.methods is None else tuple(args.methods.split(","))
-    which = None if which == ("all",) else which
-    try:
-        for name in which or ():
-            describe(name)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"argument --methods: {error}") from error
-    reports = demo(
-        args.out,
-        which=which,
-        seed=args.seed,
-        epochs=args.epochs,
-        forget_fraction=args.forget_fraction,
-        limit=args.limit,
-        verbose=int(args.verbose),
-    )
-    failures = [
-        note for report in reports.values() for note in report.notes if ": failed: " in note
-    ]
-    if failures:
-        raise RuntimeError(f"{len(failures)} of the demo's methods failed; {failures[0]}")
-
-
-def _mnist_retrain(args: argparse.Namespace) -> None:
-    from tfunlearn.experiments.mnist_retrain import mnist_retrain
-
-    mnist_retrain(args.out, init=args.init, **_data_options(args))
-    print(f"\nWritten: {pathlib.Path(args.out) / 'result.json'}")
-
-
-def _cifar10_confuser(args: argparse.Namespace) -> None:
-    from tfunlearn.experiments.cifar10_confuser import DEFAULT_ROWS, cifar10_confuser, parse_row
-
-    rows = DEFAULT_ROWS if args.rows is None else tuple(args.rows.split(","))
-    try:
-        for row in rows:
-            parse_row(row, args.epochs)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"argument --{error}") from error
-    jit_compile = JIT_COMPILE[args.jit_compile]
-    print(cifar10_confuser(args.out, rows=rows, jit_compile=jit_compile, **_data_options(args)))
-    print(f"\nWritten: {pathlib.Path(args.out) / 'report.html'} and report.json")
-
-
-def _data_options(args: argparse.Namespace) -> dict[str, object]:
-    return {
-        "data_dir": args.data_dir,
-        "seed": args.seed,
-        "epochs": args.epochs,
-        "forget_fraction": args.forget_fraction,
-        "limit": args.limit,
-        "verbose": int(args.verbose),
-    }
 
 
 if __name__ == "__main__":

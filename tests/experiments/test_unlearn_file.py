@@ -545,7 +545,7 @@ def test_ctrl_c_in_a_process_of_its_own(task, press_ctrl_c):
             break
     err = press_ctrl_c(process)
     assert process.returncode == 130
-    assert err == "tfunlearn: error: interrupted; stages finished before are kept\n"
+    assert err == "tfunlearn: error: interrupted; unlearn begins anew when it is run again\n"
     assert written(task) == []
 
 

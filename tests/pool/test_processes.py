@@ -2,8 +2,11 @@
 
 import json
 import pathlib
+import resource
 import signal
 import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -140,3 +143,61 @@ def test_a_start_that_fails_is_an_error_that_says_why(tmp_path):
     events.close()
     assert event.kind == ERROR
     assert "nothing_of_that_name" in event.text
+
+
+def program(tmp_path):
+    """The real program of a worker, whose imports are reported on stderr as they end."""
+    work = {
+        "start": "tfunlearn.pool:nothing",
+        "folder": str(tmp_path),
+        "options": {},
+        "threads": None,
+    }
+    work |= {"paths": []}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-X", "importtime", "-c", processes._PROGRAM, json.dumps(work)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=processes._environment(),
+        cwd=tmp_path,
+    )
+
+
+def test_a_worker_ends_with_its_driver_while_it_imports(tmp_path):
+    worker = program(tmp_path)
+    for line in worker.stderr:
+        if line.split("|")[-1].strip() == "numpy":
+            break
+    used = children_seconds()
+    worker.stdin.close()  # as the system does for a driver that is killed
+    worker.stderr.read()
+    assert worker.wait() == 0
+    assert worker.stdout.read() == ""  # it never came to its work
+    worker.stdout.close()
+    worker.stderr.close()
+    assert children_seconds() - used < 1  # its imports alone take longer
+
+
+def children_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_a_worker_takes_no_module_from_the_current_folder(tmp_path):
+    names = ("abc", "h5py", "json", "numpy", "optree", "queue", "random", "secrets", "tempfile")
+    for name in (*names, "typing"):
+        (tmp_path / f"{name}.py").write_text("open('RAN_' + __name__, 'w')\nraise ImportError")
+    worker = program(tmp_path)
+    reader = threading.Thread(target=worker.stderr.read)
+    reader.start()
+    answer = worker.stdout.readline()
+    worker.stdin.close()
+    reader.join()
+    worker.wait()
+    worker.stdout.close()
+    worker.stderr.close()
+    assert "tfunlearn worker: " in answer  # it came to its start, which is not there
+    assert "nothing" in answer
+    assert list(tmp_path.glob("RAN_*")) == []

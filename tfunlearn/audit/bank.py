@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from tfunlearn.audit.bank_workers import make_with_processes
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check
 from tfunlearn.pool import DIED, ERROR, LOST, Event, check_counts, until_done
+from tfunlearn.reading import expanded
 from tfunlearn.training import Recipe, check_epochs
 
 __all__ = ["ReferenceBank"]
@@ -127,7 +127,7 @@ class ReferenceBank(BankReading):
         self._seed, self._threads = int(seed), threads
         self.settings = settings(job, seed=self._seed, threads=threads)
         key = marks.text_mark(self.settings)
-        folder = pathlib.Path(directory).expanduser() / key[:_SHOWN]
+        folder = expanded(directory, "directory") / key[:_SHOWN]
         entries = Entries(folder, key, roles, keep_weights)
         super().__init__(job, entries, say or (lambda line: None))
 

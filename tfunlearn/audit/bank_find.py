@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import keras
 from tfunlearn.audit.bank import ReferenceBank
 from tfunlearn.audit.bank_entry import SETTINGS
 from tfunlearn.data import ForgetSplit
+from tfunlearn.reading import expanded
 
 __all__ = ["find_bank"]
 
@@ -53,7 +53,7 @@ def find_bank(
         FileNotFoundError: If there is no bank at all.
         ValueError: If none was made for this, with what differs; or if several were.
     """
-    paths = sorted(pathlib.Path(directory).expanduser().glob(f"*/{SETTINGS}"))
+    paths = sorted(expanded(directory, "directory").glob(f"*/{SETTINGS}"))
     if not paths:
         raise FileNotFoundError(
             f"directory: expected a folder with banks, as tfunlearn bank makes them. "

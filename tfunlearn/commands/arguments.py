@@ -4,6 +4,8 @@ import argparse
 import pathlib
 from collections.abc import Callable
 
+from tfunlearn.reading import existing_file, existing_folder
+
 
 def positive(text: str) -> int:
     """Returns a whole number of at least 1."""
@@ -22,18 +24,20 @@ def share(text: str) -> float:
 
 def file(text: str) -> pathlib.Path:
     """Returns the path of a file that is there."""
-    path = pathlib.Path(text).expanduser()
-    if not path.is_file():
-        raise argparse.ArgumentTypeError(f"expected an existing file. Received: {text!r}.")
-    return path
+    return _path(existing_file, text, "an existing file")
 
 
 def folder(text: str) -> pathlib.Path:
     """Returns the path of a folder that is there."""
-    path = pathlib.Path(text).expanduser()
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"expected an existing folder. Received: {text!r}.")
-    return path
+    return _path(existing_folder, text)
+
+
+def _path(read: Callable[..., pathlib.Path], text: str, *kind: str) -> pathlib.Path:
+    """Returns a path, or raises with the rule that it breaks."""
+    try:
+        return read(text, "path", *kind)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("path: ")) from error
 
 
 def _number(

@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """
     text = "audit unlearned models of your own beside retrained ones"
     parser = commands.add_parser("audit", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(call=call)
+    parser.set_defaults(call=call, interrupted="audit begins anew when it is run again")
     option = parser.add_argument
     option(
         "--original",

@@ -24,7 +24,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         description=f"{text}; a killed run goes on where it stopped",
         allow_abbrev=False,
     )
-    parser.set_defaults(call=call)
+    parser.set_defaults(
+        call=call,
+        interrupted="models finished before are kept, and the same command goes on from there",
+    )
     option = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--task", choices=TASKS, help="a task that comes with the package, or")

@@ -25,7 +25,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         description=f"{text}; a killed run goes on where it stopped",
         allow_abbrev=False,
     )
-    parser.set_defaults(call=call)
+    parser.set_defaults(
+        call=call,
+        interrupted="what was finished before is kept, and the same command goes on from there",
+    )
     option = parser.add_argument
     option("--task", choices=TASKS, required=True, help="what is to be forgotten")
     option("--dataset", choices=DATASETS, default="digits", help="(default: %(default)s)")

@@ -13,7 +13,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("methods", help=text, description=text, allow_abbrev=False)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only the options of these")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(call=call, out=None, verbose=False)
+    parser.set_defaults(call=call, out=None, verbose=False, interrupted="")
 
 
 def call(args: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """
     text = "unlearn a saved model of your own"
     parser = commands.add_parser("unlearn", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(call=call)
+    parser.set_defaults(call=call, interrupted="unlearn begins anew when it is run again")
     option = parser.add_argument
     option("--model", type=file, required=True, metavar="M.keras", help="the trained model")
     add_data(parser)

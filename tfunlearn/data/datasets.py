@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tfunlearn.reading import existing_file, existing_folder, expanded
+
 Arrays = tuple[np.ndarray, np.ndarray]
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
@@ -66,13 +68,12 @@ def data_path(file_name: str, data_dir: str | PathLike | None = None) -> pathlib
 
     Raises:
         FileNotFoundError: if a ``data_dir`` is given that is not a folder.
+        ValueError: if one of the two is no path, as ``reading.expanded``.
     """
-    if data_dir is not None and not pathlib.Path(data_dir).expanduser().is_dir():
-        raise FileNotFoundError(
-            f"data_dir: expected an existing folder. Received: {str(data_dir)!r}."
-        )
-    folder = data_dir or os.environ.get("TFUNLEARN_DATA_DIR")
-    return pathlib.Path(folder).expanduser() / file_name if folder else None
+    if data_dir is not None:
+        return existing_folder(data_dir, "data_dir") / file_name
+    folder = os.environ.get("TFUNLEARN_DATA_DIR")
+    return expanded(folder, "TFUNLEARN_DATA_DIR") / file_name if folder else None
 
 
 def read_npz(path: str | PathLike) -> tuple[Arrays, Arrays]:
@@ -89,9 +90,7 @@ def read_npz(path: str | PathLike) -> tuple[Arrays, Arrays]:
         FileNotFoundError: if the file is not there.
         ValueError: if it is damaged, holds other arrays, or arrays that do not fit together.
     """
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"path: expected an .npz file. Received: {str(path)!r}, not there.")
+    path = existing_file(path, "path", "an .npz file")
     try:
         with open(path, "rb") as file:  # np.load leaves a damaged file open if given its path
             arrays = _named_arrays(np.load(file, allow_pickle=False))

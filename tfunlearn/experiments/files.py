@@ -14,6 +14,7 @@ from tfunlearn import models
 from tfunlearn.data import DuplicateWarning, ForgetSplit, datasets
 from tfunlearn.data.duplicates import Choice
 from tfunlearn.methods.checks import check
+from tfunlearn.reading import existing_file, expanded
 
 _IN_PYTHON = (
     "In Python: define or import it, decorated with @keras.saving.register_keras_serializable(), "
@@ -32,9 +33,7 @@ def load_model(path: str | PathLike, name: str = "model") -> keras.Model:
         FileNotFoundError: if the file is not there.
         ValueError: if it is another kind of file, damaged, or holds code of one's own.
     """
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"{name}: expected a file. Received: {str(path)!r}, not there.")
+    path = existing_file(path, name)
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ValueError(
             f"{name}: {str(path)!r} cannot be used. Expected: a whole .keras file, as "
@@ -98,7 +97,7 @@ def require_other_files(paths: Sequence[str | PathLike], argument: str) -> None:
     Raises:
         ValueError: with the names of two files that count as one.
     """
-    given = [pathlib.Path(path).expanduser() for path in paths]
+    given = [expanded(path, argument) for path in paths]
     seen: dict[str, pathlib.Path] = {}
     for path in (path for path in given if path.is_file()):
         with open(path, "rb") as file:
@@ -117,7 +116,7 @@ def marked(path: str | PathLike) -> str:
     Args:
         path: the file.
     """
-    path = pathlib.Path(path).expanduser()
+    path = expanded(path, "path")
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return f"{path.name}, sha256 {digest[:16]}"
@@ -224,9 +223,7 @@ def read_ids(path: str | PathLike) -> np.ndarray:
         FileNotFoundError: if the file is not there.
         ValueError: if a line is something else, or there is none.
     """
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"forget: expected a file. Received: {str(path)!r}, not there.")
+    path = existing_file(path, "forget")
     ids = []
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -25,12 +25,18 @@ __all__ = ["with_processes"]
 
 T = TypeVar("T")
 
+# What the driver finds in the current folder as its Python is interactive, a worker finds after all
+# else: a file named like a module of a library is not taken for it.
 _PROGRAM = """
-import sys
+from tfunlearn.questions import listen
+questions = listen()
+import json, sys
+given = json.loads(sys.argv[1])
+sys.path.extend(given.pop("paths"))
 from tfunlearn.lean import import_keras
 import_keras()
 from tfunlearn.pool.worker import main
-main(sys.argv[1])
+main(given, questions)
 """
 
 
@@ -139,9 +145,10 @@ class _Process:
     def __init__(self, work: Work, at_once: int, answers: queue.SimpleQueue) -> None:
         given = {"start": work.start, "folder": str(work.folder), "options": work.options}
         given |= {"threads": work.threads, "at_once": at_once}
+        given |= {"paths": [os.getcwd()] if "" in sys.path else []}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed when the process ends
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, json.dumps(given)],
+            [sys.executable, "-P", "-c", _PROGRAM, json.dumps(given)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

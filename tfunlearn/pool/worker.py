@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pathlib
 import queue
-import signal
-import sys
-import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -21,15 +17,13 @@ __all__ = ["MARK", "main"]
 MARK = "tfunlearn worker: "  # before each answer, as libraries may print too
 
 
-def main(text: str) -> None:
-    """Answers the questions that arrive, one JSON text a line; ends when the driver does.
+def main(given: dict[str, Any], questions: queue.SimpleQueue) -> None:
+    """Answers the questions that arrive; `tfunlearn.questions.listen` ends it with the driver.
 
     Args:
-        text: JSON of what `Work` holds.
+        given: What `Work` holds, as JSON values.
+        questions: Where the questions arrive, each one as JSON text.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends this
-    given, questions = json.loads(text), queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(questions,), daemon=True).start()
     with contextlib.ExitStack() as stack:
         try:
             folder = pathlib.Path(given.pop("folder"))
@@ -38,7 +32,7 @@ def main(text: str) -> None:
             _tell({"error": _words(error)})
             return
         while True:
-            _tell(_answered(answer, questions.get()))
+            _tell(_answered(answer, json.loads(questions.get())))
 
 
 def _answered(answer: Callable[[Any], dict[str, Any]], question: Any) -> dict[str, Any]:
@@ -47,13 +41,6 @@ def _answered(answer: Callable[[Any], dict[str, Any]], question: Any) -> dict[st
         return answer(question)
     except Exception as error:  # whatever it is, the driver is told
         return {"error": _words(error)}
-
-
-def _listen(questions: queue.SimpleQueue) -> None:
-    """Takes questions; when the driver closes the line, or dies, this process ends at once."""
-    for line in sys.stdin:
-        questions.put(json.loads(line))
-    os._exit(0)
 
 
 def _tell(content: dict[str, Any]) -> None:

@@ -33,6 +33,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # the system does not name the file where the disk is full
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
     return path

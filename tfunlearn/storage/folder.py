@@ -4,6 +4,8 @@ import pathlib
 import tempfile
 from os import PathLike
 
+from tfunlearn.reading import expanded
+
 
 def writable_folder(path: str | PathLike, name: str = "out") -> pathlib.Path:
     """Makes a folder, if it is not there, and proves that a file can be written into it.
@@ -17,6 +19,7 @@ def writable_folder(path: str | PathLike, name: str = "out") -> pathlib.Path:
 
     Raises:
         OSError: if something else lies there, or no file can be written.
+        ValueError: if it is no path, as ``reading.expanded``.
 
     Example:
         >>> import tempfile
@@ -25,7 +28,7 @@ def writable_folder(path: str | PathLike, name: str = "out") -> pathlib.Path:
         ...     writable_folder(base + "/new").is_dir()
         True
     """
-    folder = pathlib.Path(path).expanduser()
+    folder = expanded(path, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

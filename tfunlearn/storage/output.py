@@ -27,6 +27,7 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from tfunlearn.reading import expanded
 from tfunlearn.storage.atomic import file_sha256
 from tfunlearn.storage.folder import writable_folder
 from tfunlearn.storage.journal import LOCK, STAGE, commit, recover, settle
@@ -279,7 +280,7 @@ def _read(inputs: Inputs) -> list[tuple[str, pathlib.Path]]:
     found: list[tuple[str, pathlib.Path]] = []
     for argument, given in inputs.items():
         many: Iterable[Path] = [given] if isinstance(given, str | os.PathLike) else given or ()
-        found.extend((argument, pathlib.Path(path).expanduser()) for path in many)
+        found.extend((argument, expanded(path, argument)) for path in many)
     for folder in {path.parent for _, path in found}:
         settle(folder)
     return found

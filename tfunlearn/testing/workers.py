@@ -78,7 +78,7 @@ def _start(
     """Starts a process; returns it and the file that its errors go to."""
     errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed when the process ends
     process = subprocess.Popen(
-        [sys.executable, *program],
+        [sys.executable, "-P", *program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
