@@ -2,14 +2,12 @@
 
 import os
 import pathlib
-import zipfile
-import zlib
 from os import PathLike
-from typing import Any
 
 import numpy as np
 
-from tfunlearn.reading import existing_file, existing_folder, expanded
+from tfunlearn.reading import existing_folder, expanded
+from tfunlearn.reading.npz import read_npz_arrays
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -76,11 +74,12 @@ def data_path(file_name: str, data_dir: str | PathLike | None = None) -> pathlib
     return expanded(folder, "TFUNLEARN_DATA_DIR") / file_name if folder else None
 
 
-def read_npz(path: str | PathLike) -> tuple[Arrays, Arrays]:
+def read_npz(path: str | PathLike, argument: str = "path") -> tuple[Arrays, Arrays]:
     """Reads x_train, y_train, x_test and y_test from an ``.npz`` file, never unpickling.
 
     Args:
         path: the file.
+        argument: the argument's name in messages.
 
     Returns:
         ``((x_train, y_train), (x_test, y_test))``: labels of shape ``(N, 1)`` flattened, one-hot
@@ -90,44 +89,27 @@ def read_npz(path: str | PathLike) -> tuple[Arrays, Arrays]:
         FileNotFoundError: if the file is not there.
         ValueError: if it is damaged, holds other arrays, or arrays that do not fit together.
     """
-    path = existing_file(path, "path", "an .npz file")
-    try:
-        with open(path, "rb") as file:  # np.load leaves a damaged file open if given its path
-            arrays = _named_arrays(np.load(file, allow_pickle=False))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        raise ValueError(
-            f"path: {str(path)!r} cannot be used. Expected: an .npz file with the arrays "
-            f"{', '.join(_KEYS)}, none of them pickled. Received: {error}."
-        ) from error
+    arrays = read_npz_arrays(path, _KEYS, argument=argument)
+    source = f"{argument}: {str(path)!r}"
     return (
-        _pair(arrays["x_train"], arrays["y_train"], path, "train"),
-        _pair(arrays["x_test"], arrays["y_test"], path, "test"),
+        _pair(arrays["x_train"], arrays["y_train"], source, "train"),
+        _pair(arrays["x_test"], arrays["y_test"], source, "test"),
     )
 
 
-def _named_arrays(archive: Any) -> dict[str, np.ndarray]:
-    """Returns the four arrays of an opened archive, or raises a ValueError with the reason."""
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError("a single array (.npy) under another name")
-    missing = [key for key in _KEYS if key not in archive.files]
-    if missing:
-        raise ValueError(f"arrays {missing} are missing; it holds {sorted(archive.files)}")
-    return {key: archive[key] for key in _KEYS}
-
-
-def _pair(x: np.ndarray, y: np.ndarray, path: pathlib.Path, part: str) -> Arrays:
+def _pair(x: np.ndarray, y: np.ndarray, source: str, part: str) -> Arrays:
     """Checks that images and labels fit together; gives labels as int64 (N,)."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    elif y.ndim == 2 and ((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all():
+    elif y.ndim == 2 and y.shape[1] and ((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all():
         y = y.argmax(1)
     if x.ndim == 0:
         raise ValueError(
-            f"path: {str(path)!r}: expected x_{part} of shape (N, ...). Received a single number."
+            f"{source}: expected x_{part} of shape (N, ...). Received a single number."
         )
     if y.ndim != 1 or len(x) != len(y) or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(
-            f"path: {str(path)!r}: y_{part} must hold one integer label for each of x_{part}. "
+            f"{source}: y_{part} must hold one integer label for each of x_{part}. "
             f"Expected: integers of shape ({len(x)},). Received: {y.dtype} of shape {y.shape}."
         )
     return x, y.astype("int64")
@@ -158,5 +140,5 @@ def _download(name: str, path: pathlib.Path | None) -> tuple[Arrays, Arrays]:
             f"{name}: not on this machine, and the download failed ({type(error).__name__}). "
             f"Put the file {place} in place: an .npz with the arrays {', '.join(_KEYS)}."
         ) from error
-    source = pathlib.Path(f"keras.datasets.{name}")
+    source = f"path: 'keras.datasets.{name}'"
     return _pair(*train, source, "train"), _pair(*test, source, "test")

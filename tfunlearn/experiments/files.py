@@ -15,6 +15,7 @@ from tfunlearn.data import DuplicateWarning, ForgetSplit, datasets
 from tfunlearn.data.duplicates import Choice
 from tfunlearn.methods.checks import check
 from tfunlearn.reading import existing_file, expanded
+from tfunlearn.reading.ids import read_ids
 
 _IN_PYTHON = (
     "In Python: define or import it, decorated with @keras.saving.register_keras_serializable(), "
@@ -166,7 +167,7 @@ def make_split(
         FileNotFoundError: if a file is not there.
         ValueError: if a file cannot be used, or ids, classes or labels do not fit.
     """
-    (x, y), (x_test, y_test) = datasets.read_npz(data)
+    (x, y), (x_test, y_test) = datasets.read_npz(data, "data")
     roles = {"test": (x_test, y_test), "num_classes": models.num_classes(model)}
     if validation is not None:
         order = np.random.default_rng([seed, 2]).permutation(len(y_test))
@@ -208,36 +209,3 @@ def images_of(split: ForgetSplit) -> Callable[[np.ndarray], np.ndarray]:
             f"(N, H, W, 1) or (N, H, W, 3). Received: {found}."
         )
     return lambda ids: x[ids]
-
-
-def read_ids(path: str | PathLike) -> np.ndarray:
-    """Reads whole numbers, one on each line; empty lines do not count.
-
-    Args:
-        path: the text file.
-
-    Returns:
-        int64 of shape ``(N,)``.
-
-    Raises:
-        FileNotFoundError: if the file is not there.
-        ValueError: if a line is something else, or there is none.
-    """
-    path = existing_file(path, "forget")
-    ids = []
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"forget: {str(path)!r} is not a text file: {error}.") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        if not line.strip().isascii() or not line.strip().isdigit():
-            raise ValueError(
-                f"forget: expected a whole number on each line of {str(path)!r}. "
-                f"Received on line {number}: {line.strip()[:40]!r}."
-            )
-        ids.append(int(line))
-    if not ids:
-        raise ValueError(f"forget: expected at least one id. Received none in {str(path)!r}.")
-    return np.array(ids, "int64")

@@ -3,6 +3,14 @@
 The error names the argument, the file and the rule.
 """
 
+from tfunlearn.reading.json_values import check_values, parse_json, read_json_file
 from tfunlearn.reading.paths import existing_file, existing_folder, expanded
 
-__all__ = ["existing_file", "existing_folder", "expanded"]
+__all__ = [
+    "check_values",
+    "existing_file",
+    "existing_folder",
+    "expanded",
+    "parse_json",
+    "read_json_file",
+]

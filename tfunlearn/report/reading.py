@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
+
+from tfunlearn.report.limits import LARGEST
 
 __all__ = ["read", "values"]
 
@@ -28,8 +29,8 @@ def read(kind: type[T], data: Any, where: str) -> T:
         where: Where they stand, for the error messages.
 
     Raises:
-        ValueError: If a key is missing or unknown, a value is of another type or not finite, or the
-            dataclass refuses it.
+        ValueError: If a key is missing or unknown, a value is of another type, not finite or beyond
+            1e100, or the dataclass refuses it.
 
     Example:
         >>> from tfunlearn.report.evidence import Interval
@@ -97,8 +98,8 @@ def _plain(kind: type, data: Any, where: str) -> Any:
     if not isinstance(data, allowed) or (isinstance(data, bool) and kind is not bool):
         names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
         raise _error(where, names[kind], data)
-    if kind is float and not math.isfinite(data):
-        raise _error(where, "a finite number", data)
+    if kind is float and not abs(data) <= LARGEST:
+        raise _error(where, f"a finite number of at most {LARGEST:g}", data)
     return kind(data)
 
 

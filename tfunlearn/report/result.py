@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfunlearn.report import html, schema, table
+from tfunlearn.report import html, limits, schema, table
 from tfunlearn.report.evidence import Evidence
 from tfunlearn.report.parts import (
     ACCURACIES,
@@ -94,6 +94,7 @@ class AuditReport:
         for row in self.rows:
             self._check(row)
         self._check_references()
+        limits.check(self)
 
     def _check_references(self) -> None:
         """Refuses values of references that are of no metric, not finite, or not as many."""
@@ -223,7 +224,8 @@ class AuditReport:
 
         Raises:
             OSError: If the file cannot be read.
-            ValueError: If it is not complete JSON, of another schema version, or lacks a key.
+            ValueError: If it is not complete JSON, of another schema version, lacks a key, or holds
+                what no rendering could show.
         """
         return cls(**schema.loads(Path(path).read_bytes(), str(path)))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tfunlearn.reading import parse_json
 from tfunlearn.report import reading
 from tfunlearn.report.evidence import Evidence
 from tfunlearn.report.parts import Column, ModelFile, Row
@@ -52,12 +53,21 @@ _ROW_KEYS: dict[str, type | tuple[type, ...]] = {
     "flags": list,
     "histograms": dict,
 }
+_ROW_DERIVED = {"gaps", "average_gap"}
+_ROW_TYPES: dict[str, Any] = {
+    "values": Mapping[str, float | None],
+    "flags": tuple[str, ...],
+    "histograms": Mapping[str, tuple[int, ...]],
+}
 _COLUMN_KEYS: dict[str, type | tuple[type, ...]] = dict.fromkeys(
     ("name", "label", "unit", "direction", "group"), str
 )
 
 
 _TYPES: dict[str, Any] = {
+    "references": tuple[str, ...],
+    "notes": tuple[str, ...],
+    "histogram_edges": tuple[float, ...],
     "reference_values": Mapping[str, tuple[float, ...]],
     "reference_seeds": tuple[int, ...],
     "evidence": Mapping[str, Evidence],
@@ -122,11 +132,11 @@ def loads(text: str | bytes, source: str = "the text") -> dict[str, Any]:
             unknown one, or holds a value of another type.
     """
     try:
-        data = json.loads(text)
+        data = parse_json(text, "the text")
     except ValueError as error:
         raise ValueError(
             f"{source} must be a report that AuditReport.save wrote. Expected complete JSON. "
-            f"Received text that breaks off or is something else: {error}."
+            f"Received another text: {error}"
         ) from error
     if not isinstance(data, dict) or data.get("schema") != NAME:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
@@ -152,10 +162,8 @@ def loads(text: str | bytes, source: str = "the text") -> dict[str, Any]:
         for place, entry in enumerate(fields["columns"])
     ]
     rows = [_row(entry, f"{source}: rows[{place}]") for place, entry in enumerate(fields["rows"])]
-    lists = ("references", "notes", "histogram_edges")
     return {
         **fields,
-        **{key: tuple(fields[key]) for key in lists},
         **{key: reading.values(_TYPES[key], fields[key], f"{source}: {key}") for key in _TYPES},
         "columns": tuple(columns),
         "rows": tuple(rows),
@@ -167,8 +175,13 @@ def _row(entry: Any, where: str) -> Row:
     for metric, value in fields["values"].items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ValueError(f"{where}: {metric} must be a number or null. Received {value!r}.")
-    histograms = {role: tuple(counts) for role, counts in fields["histograms"].items()}
-    return Row(fields["name"], fields["values"], tuple(fields["flags"]), histograms)
+    unknown = sorted(set(entry) - set(_ROW_KEYS) - _ROW_DERIVED)
+    if unknown:
+        raise ValueError(f"{where} must hold the schema's keys only. Received {unknown} besides.")
+    found = {
+        key: reading.values(kind, fields[key], f"{where}.{key}") for key, kind in _ROW_TYPES.items()
+    }
+    return Row(fields["name"], **found)
 
 
 def _fields(data: Any, keys: dict[str, type | tuple[type, ...]], where: str) -> dict[str, Any]:

@@ -33,7 +33,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:  # the system does not name the file where the disk is full
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        # of a full disk the system does not say which file it was
         raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
