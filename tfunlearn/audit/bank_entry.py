@@ -20,6 +20,7 @@ from tfunlearn.audit import marks
 from tfunlearn.audit.bank_job import Item, Made
 from tfunlearn.audit.bank_key import item_key
 from tfunlearn.pool import claimed, scratch
+from tfunlearn.reading import parse_json
 from tfunlearn.storage.atomic import write_atomically
 from tfunlearn.storage.scratch import SCRATCH
 
@@ -219,7 +220,7 @@ class Entries:
         """Returns a note, or raises a ValueError with what is wrong with it."""
         content = self._read(item, NOTE)
         try:
-            note = json.loads(content.decode())
+            note = parse_json(content, NOTE)
             kept = {name: value for name, value in note.items() if name != "sha256"}
             same = marks.text_mark(kept) == note["sha256"]
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ import keras
 from tfunlearn.audit.bank import ReferenceBank
 from tfunlearn.audit.bank_entry import SETTINGS
 from tfunlearn.data import ForgetSplit
-from tfunlearn.reading import expanded
+from tfunlearn.reading import expanded, parse_json
 
 __all__ = ["find_bank"]
 
@@ -62,12 +61,12 @@ def find_bank(
     found, differences = [], []
     for path in paths:
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))["settings"]
+            kept = parse_json(path.read_bytes(), SETTINGS)["settings"]
             options = {own: kept[name] for name, own in _OPTIONS.items()}
             options |= {name: kept["training"][name] for name in _TRAINING}
             given = {"loss": loss, "optimizer": optimizer, "say": say}
             bank = ReferenceBank(directory, model, split, **options, **given)
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             differences.append(f"{path.parent.name} cannot be used ({error})")
             continue
         if bank.folder.name == path.parent.name:

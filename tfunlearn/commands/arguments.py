@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from tfunlearn.reading import existing_file, existing_folder
 
+_LARGEST = 2**31 - 1  # what every library takes for a count or a seed
+
 
 def positive(text: str) -> int:
     """Returns a whole number of at least 1."""
@@ -46,7 +48,9 @@ def _number(
     """Returns a number, or raises with the rule that it breaks."""
     try:
         value = kind(text)
-        if holds(value):
+        if value > _LARGEST:
+            rule = f"a number of at most {_LARGEST}"
+        elif holds(value):
             return value
     except ValueError:
         pass

@@ -147,9 +147,20 @@ def _best(path: pathlib.Path | None) -> dict[str, dict[str, object]]:
     """Returns method to the best options that a search found for it."""
     if path is None:
         return {}
-    from tfunlearn.experiments.stages import read_json
+    from tfunlearn.reading import read_json_file
 
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != "tfunlearn.search":
+    content = read_json_file(path, "--searched")
+    rows = content.get("best") if isinstance(content, dict) else None
+    if not isinstance(rows, dict) or content.get("schema") != "tfunlearn.search":
         raise ValueError(f"--searched: expected a file of benchmarks/search.py. Received: {path}.")
-    return {name: found["options"] for name, found in content["best"].items() if found["options"]}
+    found: dict[str, dict[str, object]] = {}
+    for name, row in rows.items():
+        options = row.get("options") if isinstance(row, dict) else None
+        if not isinstance(options, dict):
+            raise ValueError(
+                f"--searched: {str(path)!r}: best.{name} must be an object with options. "
+                f"Received: {row!r:.80}."
+            )
+        if options:
+            found[name] = options
+    return found

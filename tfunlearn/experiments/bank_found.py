@@ -1,6 +1,5 @@
 """A bank that is looked for: found with its models, or an error that says what lies there."""
 
-import json
 from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
@@ -12,6 +11,7 @@ from tfunlearn.audit import ReferenceBank
 from tfunlearn.audit.bank_entry import SETTINGS, item_named
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.bank import bank_of_model
+from tfunlearn.reading import parse_json
 
 LEAST = 3  # two references and one model that is held out
 _RECIPE = ("epochs", "batch_size", "seed", "threads", "dtype", "weights")
@@ -82,12 +82,13 @@ def _others(bank: ReferenceBank) -> str:
         if path.parent == bank.folder:
             continue
         try:
-            settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        except (OSError, ValueError, KeyError, TypeError):
+            content = parse_json(path.read_bytes(), SETTINGS)
+            difference = _difference(bank.settings, content["settings"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             found.append(f"{path.parent.name} (its {SETTINGS} cannot be read)")
             continue
         count = sum(item_named(one.name) is not None for one in path.parent.glob("out-*"))
-        found.append(f"{path.parent.name} ({count} models: {_difference(bank.settings, settings)})")
+        found.append(f"{path.parent.name} ({count} models: {difference})")
     return ", ".join(found) or "no other bank"
 
 

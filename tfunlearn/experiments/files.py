@@ -3,7 +3,6 @@
 import hashlib
 import pathlib
 import warnings
-import zipfile
 from collections.abc import Callable, Sequence
 from os import PathLike
 
@@ -15,6 +14,7 @@ from tfunlearn.data import DuplicateWarning, ForgetSplit, datasets
 from tfunlearn.data.duplicates import Choice
 from tfunlearn.methods.checks import check
 from tfunlearn.reading import existing_file, expanded
+from tfunlearn.reading.archive import check_archive
 from tfunlearn.reading.ids import read_ids
 
 _IN_PYTHON = (
@@ -35,11 +35,16 @@ def load_model(path: str | PathLike, name: str = "model") -> keras.Model:
         ValueError: if it is another kind of file, damaged, or holds code of one's own.
     """
     path = existing_file(path, name)
-    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+    try:
+        if path.suffix != ".keras":
+            raise ValueError(f"a file named {path.suffix or 'without an ending'}")
+        check_archive(path)
+    except ValueError as error:
         raise ValueError(
             f"{name}: {str(path)!r} cannot be used. Expected: a whole .keras file, as "
-            "model.save('name.keras') writes it. Received: another kind of file, or a damaged one."
-        )
+            "model.save('name.keras') writes it. Received: another kind of file, or a damaged one "
+            f"({error})."
+        ) from error
     try:
         with warnings.catch_warnings():  # methods start from a fresh optimizer
             warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")

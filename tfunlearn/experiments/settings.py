@@ -2,16 +2,20 @@
 
 import ast
 import inspect
-import json
 import re
 import textwrap
 import types
 import typing
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfunlearn import methods
 from tfunlearn.methods import Method
+from tfunlearn.reading import check_values, parse_json
+
+_LONGEST, _SHOWN = 100_000, 200  # characters of a value
+_NO_NUMBERS = {"nan", "inf", "infinity"}  # which would be words
 
 _ELSEWHERE = {
     "seed": "--seed",
@@ -109,17 +113,33 @@ def _arguments(method: Method) -> dict[str, str]:
 
 def _value(value: str, text: str, flag: str) -> Any:
     """Returns a value: a Python literal, JSON, or a word."""
-    for read in (ast.literal_eval, json.loads):
+    for read in (_literal, _json):
         try:
-            return read(value)
+            found = read(value)
+            check_values(found)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-    if re.fullmatch(r"[A-Za-z_][\w.+*|-]*", value):
+        return found
+    if re.fullmatch(r"[A-Za-z_][\w.+*|-]*", value) and value.lower() not in _NO_NUMBERS:
         return value
     raise ValueError(
         f"{flag}: expected a value that is a number, true, false, null, a list, a dict, or text "
-        f"(with quotes, if it is more than a word). Received: {text!r}."
+        "(with quotes, if it is more than a word); numbers are finite and have at most 64 bits. "
+        f"Received: {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'!r}."
     )
+
+
+def _literal(value: str) -> Any:
+    """Returns a Python literal, without Python's warnings on how it is written."""
+    if len(value) > _LONGEST:  # the parser's memory grows with what is inside one another
+        raise ValueError("too long")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.literal_eval(value)
+
+
+def _json(value: str) -> Any:
+    return parse_json(value, "the value")
 
 
 def _hints(method: Method) -> dict[str, Any]:

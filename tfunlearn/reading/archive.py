@@ -4,10 +4,26 @@ import os
 import zipfile
 from collections.abc import Sequence
 
-__all__ = ["check_sizes", "entries"]
+__all__ = ["check_archive", "check_sizes", "entries"]
 
 _FREE = 1 << 28  # bytes that may be packed as tightly as zip files can
 _RATIO = 100  # of larger ones
+
+
+def check_archive(path: str | os.PathLike[str]) -> None:
+    """Raises unless a file is a zip file whose entries may be read, as `check_sizes`.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_sizes(list(entries(archive).values()), os.path.getsize(path))
+    except Exception as error:  # zipfile raises many kinds on damaged files
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -57,12 +73,12 @@ def check_sizes(wanted: Sequence[zipfile.ZipInfo], there: int) -> None:
         raise ValueError(f"entries that say {packed} bytes, in a file of {there}")
     if size > max(_FREE, _RATIO * packed):
         raise ValueError(
-            f"{size} bytes of arrays packed into {packed}: at most {_RATIO} times the packed size "
-            f"is read where it is more than {_FREE >> 20} MiB; written by np.savez, without "
-            "packing, there is no such limit"
+            f"{size} bytes packed into {packed}: at most {_RATIO} times the packed size "
+            f"is read where it is more than {_FREE >> 20} MiB; written without "
+            "packing, as np.savez does, there is no such limit"
         )
     if size > _memory():
-        raise ValueError(f"{size} bytes of arrays, on a machine with {_memory()} of memory")
+        raise ValueError(f"{size} bytes, on a machine with {_memory()} of memory")
 
 
 def _memory() -> int:

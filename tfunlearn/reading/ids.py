@@ -57,4 +57,4 @@ def _shown(line: bytes) -> str:
     try:
         return repr(line[:40].decode("utf-8"))
     except UnicodeDecodeError:
-        return f"{line[:40]!r}, which is no text"
+        return f"{line[:40]!r}, which is not a text"

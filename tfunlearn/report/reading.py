@@ -99,7 +99,7 @@ def _plain(kind: type, data: Any, where: str) -> Any:
         names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
         raise _error(where, names[kind], data)
     if kind is float and not abs(data) <= LARGEST:
-        raise _error(where, f"a finite number of at most {LARGEST:g}", data)
+        raise _error(where, f"a finite number, {LARGEST:g} at most", data)
     return kind(data)
 
 
