@@ -22,39 +22,13 @@ ODD = st.sampled_from(
 )
 TEXTS = ODD | st.text(max_size=12)
 WORDS = st.sampled_from(
-    [
-        "demo",
-        "unlearn",
-        "audit",
-        "methods",
-        "compare",
-        "bank",
-        "run",
-        "mnist-retrain",
-        "--help",
-        "--model",
-        "--data",
-        "--forget",
-        "--class",
-        "--set",
-        "--retrain",
-        "--out",
-        "--seed",
-        "--epochs",
-        "--models",
-        "--level",
-        "--task",
-        "--rows",
-        "--limit",
-        "--bank",
-        "--data-dir",
-        "--searched",
-        "--forget-fraction",
-        "--validation",
-        "--batch-size",
-        "--images",
-        "--workers",
-    ]
+    (
+        *("demo", "unlearn", "audit", "methods", "compare", "bank", "run", "mnist-retrain"),
+        *("--help", "--model", "--data", "--forget", "--class", "--set", "--retrain", "--out"),
+        *("--seed", "--epochs", "--models", "--level", "--task", "--rows", "--limit", "--bank"),
+        *("--data-dir", "--searched", "--forget-fraction", "--validation", "--batch-size"),
+        *("--images", "--workers", "--class-weight", "--initial", "--force"),
+    )
 )
 
 
