@@ -85,7 +85,7 @@ def test_arrays_are_read_without_pickle(entries):
     del note["sha256"]
     note["sha256"] = bank_entry.marks.text_mark(note)
     note_path.write_text(json.dumps(note))
-    with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
+    with pytest.raises(ValueError, match="an array of object, which are no plain numbers"):
         entries.logits(ITEM, "test")
 
 

@@ -92,7 +92,7 @@ def test_compare_by_default_runs_everything(tmp_path, monkeypatch, started):
             ["--task", "random", "--methods", "finetune", "--set", "vision_confuser.epochs=1"],
             "vision_confuser: options for a method that is not run",
         ),
-        (["--task", "random", "--searched", __file__], "expected a file of benchmarks/search.py"),
+        (["--task", "random", "--searched", __file__], "xpected a file of benchmarks/search.py"),
     ],
     ids=" ".join,
 )

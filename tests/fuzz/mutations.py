@@ -13,9 +13,9 @@ ODD = (
 def places(value, path=()):
     """Yields the path of each value inside, of long lists the first three alone."""
     yield path
-    keys = list(value) if isinstance(value, dict) else range(min(len(value), 3))
-    for key in keys if isinstance(value, dict | list) else ():
-        yield from places(value[key], (*path, key))
+    if isinstance(value, dict | list):
+        for key in list(value) if isinstance(value, dict) else range(min(len(value), 3)):
+            yield from places(value[key], (*path, key))
 
 
 @st.composite

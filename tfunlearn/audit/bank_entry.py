@@ -21,6 +21,7 @@ from tfunlearn.audit.bank_job import Item, Made
 from tfunlearn.audit.bank_key import item_key
 from tfunlearn.pool import claimed, scratch
 from tfunlearn.reading import parse_json
+from tfunlearn.reading.npz import parse_npy
 from tfunlearn.storage.atomic import write_atomically
 from tfunlearn.storage.scratch import SCRATCH
 
@@ -121,7 +122,7 @@ class Entries:
             ValueError: If the file is missing, torn or altered.
         """
         data = self.file(item, _file(role))
-        return np.load(io.BytesIO(data), allow_pickle=False)
+        return parse_npy(data, f"{item}: {_file(role)}")
 
     def file(self, item: Item, name: str) -> bytes:
         """Returns the content of one of a model's files.
@@ -283,8 +284,8 @@ def _check_content(name: str, content: bytes) -> None:
     """Raises a ValueError unless what is in a file of logits can be used as such."""
     if name == WEIGHTS:
         return
-    array = np.load(io.BytesIO(content), allow_pickle=False)
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim != 2:
+    array = parse_npy(content, name)
+    if array.dtype.kind != "f" or array.ndim != 2:
         raise ValueError(f"{name} holds no logits")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds logits that are not finite")

@@ -149,7 +149,10 @@ def _best(path: pathlib.Path | None) -> dict[str, dict[str, object]]:
         return {}
     from tfunlearn.reading import read_json_file
 
-    content = read_json_file(path, "--searched")
+    try:
+        content = read_json_file(path, "--searched")
+    except ValueError as error:
+        raise ValueError(f"{error} Expected a file of benchmarks/search.py.") from error
     rows = content.get("best") if isinstance(content, dict) else None
     if not isinstance(rows, dict) or content.get("schema") != "tfunlearn.search":
         raise ValueError(f"--searched: expected a file of benchmarks/search.py. Received: {path}.")

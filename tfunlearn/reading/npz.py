@@ -1,5 +1,6 @@
 """Arrays in ``.npz`` files: what they declare is checked before memory is taken for it."""
 
+import io
 import math
 import pathlib
 import zipfile
@@ -12,7 +13,7 @@ import numpy as np
 from tfunlearn.reading.archive import check_sizes, entries
 from tfunlearn.reading.paths import existing_file
 
-__all__ = ["read_npz_arrays"]
+__all__ = ["parse_npy", "read_npz_arrays"]
 
 _KINDS = "biufcSU"
 _HEADERS = {
@@ -58,6 +59,26 @@ def read_npz_arrays(
         ) from error
 
 
+def parse_npy(content: bytes, source: str) -> np.ndarray:
+    """Returns the array of an ``.npy`` file's content, never unpickling.
+
+    Args:
+        content: the content.
+        source: where it comes from, for messages.
+
+    Raises:
+        ValueError: if it is damaged, of objects, or says another size than it has.
+    """
+    try:
+        _check_header(io.BytesIO(content), "an array", len(content))
+        return _read(io.BytesIO(content))
+    except Exception as error:  # NumPy raises a dozen kinds on damaged headers
+        raise ValueError(
+            f"{source}: expected an array in an .npy file. "
+            f"Received: {str(error) or type(error).__name__}."
+        ) from error
+
+
 def _arrays(
     file: IO[bytes], path: pathlib.Path, names: Sequence[str], optional: Sequence[str]
 ) -> dict[str, np.ndarray]:
@@ -72,29 +93,36 @@ def _arrays(
         wanted = {name: there[name] for name in (*names, *optional) if name in there}
         check_sizes(list(wanted.values()), path.stat().st_size)
         for name, entry in wanted.items():
-            _check_header(archive, name, entry)
+            with archive.open(entry) as opened:
+                _check_header(opened, name, entry.file_size)
         return {name: _array(archive, entry) for name, entry in wanted.items()}
 
 
-def _check_header(archive: zipfile.ZipFile, name: str, entry: zipfile.ZipInfo) -> None:
-    """Raises unless an array is of plain values and as large as its header says."""
-    with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        if version not in _HEADERS:
-            raise ValueError(f"{name} in version {version} of the format")
-        shape, _, kind = _HEADERS[version](file, max_header_size=_LONGEST_HEADER)
-        start = file.tell()
+def _check_header(file: IO[bytes], name: str, there: int) -> None:
+    """Raises unless an array is of plain values and as large as its header says.
+
+    Args:
+        file: An open `.npy` file.
+        name: What to call it.
+        there: The bytes of the file.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"{name} in version {version} of the format")
+    shape, _, kind = _HEADERS[version](file, max_header_size=_LONGEST_HEADER)
     if kind.hasobject or kind.kind not in _KINDS or not kind.itemsize:
         raise ValueError(f"{name} of {kind}, which are no plain numbers or texts")
     if any(isinstance(length, bool) or length < 0 for length in shape):
         raise ValueError(f"{name} of shape {shape}")
-    size = math.prod(shape) * kind.itemsize
-    if start + size != entry.file_size:
-        raise ValueError(
-            f"{name}, whose header says {size} bytes where {entry.file_size - start} are there"
-        )
+    size, there = math.prod(shape) * kind.itemsize, there - file.tell()
+    if size != there:
+        raise ValueError(f"{name}, whose header says {size} bytes where {there} are there")
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(entry) as file:
-        return np.lib.format.read_array(file, allow_pickle=False, max_header_size=_LONGEST_HEADER)
+        return _read(file)
+
+
+def _read(file: IO[bytes]) -> np.ndarray:
+    return np.lib.format.read_array(file, allow_pickle=False, max_header_size=_LONGEST_HEADER)
