@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 
+from tfunlearn.reading import expanded
 from tfunlearn.report.parts import ModelFile
 from tfunlearn.report.schema import NAME
 from tfunlearn.storage.atomic import file_sha256
@@ -55,7 +56,7 @@ def check_pairs(argument: str, marks: Mapping[str, str]) -> None:
         ValueError: if one is another file than the one that was written with the report.
     """
     for path, mark in marks.items():
-        place = pathlib.Path(path).expanduser()
+        place = expanded(path, argument)
         for source, expected in _stated(place):
             if expected != mark:
                 raise ValueError(
@@ -85,6 +86,6 @@ def _stated(path: pathlib.Path) -> Iterator[tuple[pathlib.Path, str]]:
 def _sha256(path: str | PathLike) -> str | None:
     """Returns a file's sha256, or None if it cannot be read."""
     try:
-        return file_sha256(pathlib.Path(path).expanduser())
+        return file_sha256(expanded(path, "path"))
     except OSError:
         return None
