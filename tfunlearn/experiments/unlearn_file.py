@@ -1,5 +1,6 @@
 """Unlearning a saved model: read it and its data, run a method, audit, write the result."""
 
+import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike

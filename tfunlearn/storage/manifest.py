@@ -10,6 +10,7 @@ import stat
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tfunlearn.reading import parse_json
 from tfunlearn.storage.atomic import file_sha256, write_atomically
 
 __all__ = ["MANIFEST", "PRIVATE", "Manifest", "look", "plain_name", "read_json"]
@@ -98,6 +99,6 @@ def read_json(path: pathlib.Path) -> Any:
         OSError: If it is there and cannot be read.
     """
     try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return parse_json(path.read_bytes(), "the file")
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
