@@ -34,9 +34,6 @@ def _full():
 TEXTS = [schema.dumps(report) for report in (_full(), make_report(), make_audit())]
 WHOLE = [json.loads(text) for text in TEXTS]
 PLACES = [[path for path in places(data) if path] for data in WHOLE]
-MUTANTS = st.sampled_from([0, 1, 2]).flatmap(
-    lambda which: changed(copy.deepcopy(WHOLE[which]), PLACES[which])
-)
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +57,15 @@ def show(folder, content, picture):
     return report
 
 
-@given(MUTANTS, st.integers(0, 9).map(lambda number: number == 0))
-def test_what_loads_can_be_shown(folder, data, picture):
-    show(folder, json.dumps(data).encode(), picture)
+@given(st.data(), st.sampled_from(range(len(WHOLE))), st.integers(0, 9))
+def test_what_loads_can_be_shown(folder, data, which, picture):
+    found = data.draw(changed(copy.deepcopy(WHOLE[which]), PLACES[which]))
+    show(folder, json.dumps(found).encode(), picture == 0)
 
 
-@given(st.sampled_from(TEXTS).map(str.encode).flatmap(damaged))
-def test_damaged_files(folder, content):
-    show(folder, content, picture=False)
+@given(st.data(), st.sampled_from(TEXTS))
+def test_damaged_files(folder, data, text):
+    show(folder, data.draw(damaged(text.encode())), picture=False)
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=["full", "small", "audit"])

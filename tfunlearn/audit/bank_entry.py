@@ -22,7 +22,7 @@ from tfunlearn.audit.bank_key import item_key
 from tfunlearn.pool import claimed, scratch
 from tfunlearn.reading import parse_json
 from tfunlearn.reading.npz import parse_npy
-from tfunlearn.storage.atomic import write_atomically
+from tfunlearn.storage.atomic import naming, write_atomically
 from tfunlearn.storage.scratch import SCRATCH
 
 __all__ = ["ABSENT", "SETTINGS", "WEIGHTS", "Entries", "item_named"]
@@ -316,7 +316,7 @@ def _npy(array: np.ndarray) -> bytes:
 
 def _write(path: pathlib.Path, content: bytes) -> None:
     """Writes a file through to the disk."""
-    with open(path, "wb") as file:
+    with naming(path), open(path, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

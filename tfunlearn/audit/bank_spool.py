@@ -14,6 +14,7 @@ from tfunlearn.audit.bank_key import architecture, loss_config, model_mark
 from tfunlearn.audit.bank_own import Part, own_parts
 from tfunlearn.data.spool import read_split, write_split
 from tfunlearn.models import iter_layers
+from tfunlearn.storage.atomic import naming
 from tfunlearn.training import Recipe
 
 __all__ = ["check_spoolable", "read", "write"]
@@ -52,7 +53,8 @@ def write(job: Job, folder: pathlib.Path) -> None:
         job: What the models have in common; `check_spoolable` has let it pass.
         folder: An empty folder.
     """
-    job.model.save(folder / _MODEL)
+    with naming(folder / _MODEL):
+        job.model.save(folder / _MODEL)
     recipe = job.recipe
     content = {
         "own": [list(part) for part in _parts(job)],

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfunlearn.data.array_source import ArraySource
 from tfunlearn.data.split import ForgetSplit
+from tfunlearn.storage.atomic import naming
 
 __all__ = ["read_split", "write_split"]
 
@@ -35,12 +36,12 @@ def write_split(
         source = split.source(role)
         if id(source) not in numbers:
             number = numbers[id(source)] = len(numbers)
-            np.save(folder / f"x-{number}.npy", source.x, allow_pickle=False)
-            np.save(folder / f"y-{number}.npy", source.y, allow_pickle=False)
+            _save(folder, f"x-{number}", source.x)
+            _save(folder, f"y-{number}", source.y)
             if source.weights is not None:
-                np.save(folder / f"weights-{number}.npy", source.weights, allow_pickle=False)
+                _save(folder, f"weights-{number}", source.weights)
                 weighted.append(number)
-        np.save(folder / f"ids-{role}.npy", split.ids[role], allow_pickle=False)
+        _save(folder, f"ids-{role}", split.ids[role])
         sources[role] = numbers[id(source)]
     known = {"kind": split.kind, "num_classes": split.num_classes, "detail": split.detail}
     return {**known, "sources": sources, "weighted": weighted}
@@ -83,6 +84,12 @@ def read_split(folder: pathlib.Path, content: Mapping[str, Any]) -> ForgetSplit:
         by_role["retain"],
         MappingProxyType(by_role),
     )
+
+
+def _save(folder: pathlib.Path, name: str, array: np.ndarray) -> None:
+    path = folder / f"{name}.npy"
+    with naming(path):
+        np.save(path, array, allow_pickle=False)
 
 
 def _load(folder: pathlib.Path, name: str, **options: Any) -> np.ndarray:

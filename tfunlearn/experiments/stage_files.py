@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tfunlearn.audit.marks import text_mark
+from tfunlearn.reading import parse_json
 from tfunlearn.storage.atomic import file_sha256, write_atomically
 
 __all__ = [
@@ -56,23 +57,19 @@ def read_note(path: pathlib.Path) -> dict[str, Any] | None:
         Damaged: if it cannot be read, is no note, or its sha256 is missing or another.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        content = parse_json(path.read_bytes(), path.name)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise Damaged(f"{path.name} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Damaged(f"{path.name} is torn, or no JSON") from error
     if not isinstance(content, dict) or not isinstance(content.get("settings"), dict):
         raise Damaged(f"{path.name} is no note of a stage")
     mark = content.pop("sha256", None)
     if mark is None:
         raise Damaged(f"{path.name} is without its sha256")
-    try:
-        same = mark == text_mark(content)
-    except ValueError as error:  # 1e999 is read as infinity
-        raise Damaged(f"{path.name} holds a number that is not finite") from error
-    if not same:
+    if mark != text_mark(content):
         raise Damaged(f"{path.name} is altered, its sha256 is another")
     return content
 
@@ -193,8 +190,8 @@ def write_json(path: str | PathLike, content: Any) -> None:
 def read_json(path: str | PathLike) -> Any:
     """Returns the content of a JSON file, or None if it is not there or damaged."""
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return parse_json(pathlib.Path(path).read_bytes(), "the file")
+    except (OSError, ValueError):
         return None
 
 
@@ -203,7 +200,3 @@ def _require_number(path: pathlib.Path, name: str, value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value):
         raise Damaged(f"{path.name} holds no {name}")
-
-
-def _refuse(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")

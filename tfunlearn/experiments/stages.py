@@ -12,7 +12,7 @@ import numpy as np
 
 from tfunlearn.experiments import stage_files
 from tfunlearn.experiments.stage_files import Damaged, read_json, write_json
-from tfunlearn.storage.atomic import file_sha256
+from tfunlearn.storage.atomic import file_sha256, naming
 from tfunlearn.storage.folder import writable_folder
 from tfunlearn.training import Diverged
 
@@ -248,7 +248,8 @@ def save_model(model: keras.Model, path: str | PathLike) -> None:
     path = pathlib.Path(path)
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
-        model.save(part)
+        with naming(path):
+            model.save(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

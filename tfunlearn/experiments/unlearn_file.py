@@ -25,7 +25,7 @@ from tfunlearn.methods.checks import check
 from tfunlearn.report import AuditReport
 from tfunlearn.report.parts import ModelFile
 from tfunlearn.storage import Output, output
-from tfunlearn.storage.atomic import file_sha256
+from tfunlearn.storage.atomic import file_sha256, naming
 
 UNLEARNED, RETRAINED = "unlearned.keras", "retrained.keras"
 HOW_TO_REFER = "Give a reference with --reference, or have one made with --retrain."
@@ -174,7 +174,8 @@ def _unlearn(
 
 def _saved(model: keras.Model, path: pathlib.Path) -> ModelFile:
     """Saves a model beside the report; returns what the report holds of the file."""
-    model.save(path)
+    with naming(path):
+        model.save(path)
     return model_file(path, file_sha256(path), beside=True)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["file_sha256", "sync", "sync_folder", "write_atomically"]
+__all__ = ["file_sha256", "naming", "sync", "sync_folder", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
@@ -28,19 +30,41 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
     data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno is None or error.filename is not None:
-            raise
-        # of a full disk the system does not say which file it was
-        raise type(error)(error.errno, error.strerror, str(path)) from error
+        with naming(path):
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names a file in an error that names none, as that of a full disk does.
+
+    Args:
+        path: The file that is written in the block.
+
+    Raises:
+        OSError: Of the same kind.
+
+    Example:
+        >>> with naming("model.keras"):
+        ...     raise OSError(28, "No space left on device")
+        Traceback (most recent call last):
+        ...
+        OSError: 'model.keras' cannot be written: No space left on device
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        text = f"{os.fspath(path)!r} cannot be written: {error.strerror or error}"
+        raise type(error)(text) from error
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
