@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tfunlearn import methods
 from tfunlearn.commands import compare, line
 from tfunlearn.experiments import settings
+from tfunlearn.experiments.cifar10_confuser import parse_row
 
 from .mutations import outcome
 
@@ -71,3 +72,9 @@ def test_no_value_of_an_option(value):
     with pytest.raises(ValueError, match=r"^--set: expected a value that is a number") as caught:
         settings.parse("vision_confuser", [f"optimizer={value}"])
     assert len(str(caught.value)) < 600
+
+
+@given(st.sampled_from(["finetune", "confuser-stem", "x", ""]), st.sampled_from(["@", ""]), TEXTS)
+def test_rows_of_a_run(name, at, text):
+    found, error = outcome(parse_row, name + at + text, 2)
+    assert str(error).startswith("rows: ") if error else found[1] >= 1

@@ -132,7 +132,8 @@ def parse_row(row: str, epochs: int) -> tuple[str, int]:
         (('finetune', 5), ('finetune', 2))
     """
     name, at, own = row.partition("@")
-    if name not in ROWS or (at and not (own.isascii() and own.isdigit() and int(own) > 0)):
+    digits = own.isascii() and own.isdigit() and len(own) < 10
+    if name not in ROWS or (at and not (digits and int(own) > 0)):
         raise ValueError(
             f"rows: expected some of {','.join(ROWS)}, with @ and epochs behind a name if it has "
             f"its own. Received: {row!r}."
