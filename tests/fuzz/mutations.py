@@ -34,6 +34,8 @@ def changed(draw, value, found):
             part = inside[path[-1]]
         except (KeyError, IndexError, TypeError):  # changed away
             continue
+        if not isinstance(inside, dict | list):
+            continue
         act = draw(st.sampled_from(["replace"] * 5 + ["remove", "double", "rename"]))
         if act == "remove":
             del inside[path[-1]]
