@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,7 +15,7 @@ from tfunlearn import models
 from tfunlearn.audit import bank_spool, marks
 from tfunlearn.audit.bank_entry import Entries
 from tfunlearn.audit.bank_job import Item, Job, whole
-from tfunlearn.audit.bank_key import data_marks, settings
+from tfunlearn.audit.bank_key import data_marks, settings, weighting
 from tfunlearn.audit.bank_make import make_here
 from tfunlearn.audit.bank_reading import BankReading
 from tfunlearn.audit.bank_training import Trainer
@@ -63,6 +63,8 @@ class ReferenceBank(BankReading):
             for layers that other processes cannot import, and where starting a process takes longer
             than the training. Set on TensorFlow alone; other backends take what they take.
         jit_compile: As in `keras.Model.compile`.
+        class_weight: `{class: weight}` in the loss, as the original's `fit` had it.
+        sample_weight: Weight of each training example, (N,) in the order of the training data.
         say: Called with a line when something is wrong or goes on anew; None for silence.
 
     Attributes:
@@ -105,6 +107,8 @@ class ReferenceBank(BankReading):
         seed: int = 0,
         threads: int | None = 1,
         jit_compile: bool | str = "auto",
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
         say: Callable[[str], None] | None = print,
     ) -> None:
         roles = _roles(split, roles)
@@ -112,9 +116,11 @@ class ReferenceBank(BankReading):
         split.check("retain", batch_size)
         check(model, split, {"forget", "retain", *roles}, seed=seed)
         recipe = dataclasses.replace(Recipe.of(model, loss=loss, optimizer=optimizer), metrics=[])
+        split = split.weighted(sample_weight=sample_weight)
+        weighed = split.weighted(class_weight=class_weight)
         job = Job(
             model=models.copy(model),
-            split=split,
+            split=weighed,
             recipe=recipe,
             epochs=int(epochs),
             batch_size=int(batch_size),
@@ -122,6 +128,7 @@ class ReferenceBank(BankReading):
             roles=roles,
             dtype=dtype,
             keep_weights=keep_weights,
+            weighting=weighting(split, class_weight),
         )
         models.logits_model(job.model)  # raises if there are none to keep
         self._seed, self._threads = int(seed), threads

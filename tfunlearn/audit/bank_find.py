@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -33,6 +33,8 @@ def find_bank(
     *,
     loss: Any = None,
     optimizer: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
     say: Callable[[str], None] | None = print,
 ) -> ReferenceBank:
     """Returns the bank in a directory that was made for a model and its data.
@@ -46,6 +48,8 @@ def find_bank(
         split: The data.
         loss: As the bank was given it; by default the model's own.
         optimizer: As the bank was given it; by default like the model's own.
+        class_weight: As the bank was given it.
+        sample_weight: As the bank was given it.
         say: As in `ReferenceBank`.
 
     Raises:
@@ -58,13 +62,14 @@ def find_bank(
             f"directory: expected a folder with banks, as tfunlearn bank makes them. "
             f"Received: {str(directory)!r}, with none."
         )
+    given = {"loss": loss, "optimizer": optimizer, "say": say}
+    given |= {"class_weight": class_weight, "sample_weight": sample_weight}
     found, differences = [], []
     for path in paths:
         try:
             kept = parse_json(path.read_bytes(), SETTINGS)["settings"]
             options = {own: kept[name] for name, own in _OPTIONS.items()}
             options |= {name: kept["training"][name] for name in _TRAINING}
-            given = {"loss": loss, "optimizer": optimizer, "say": say}
             bank = ReferenceBank(directory, model, split, **options, **given)
         except (OSError, ValueError, KeyError, TypeError) as error:
             differences.append(f"{path.parent.name} cannot be used ({error})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +31,8 @@ class Job:
         roles: The roles whose logits are kept.
         dtype: "float32" or "float16", the type that they are kept in.
         keep_weights: Whether the weights are kept too.
+        weighting: Class and sample weights that the split's examples have, as a bank is kept under
+            them; nothing where the job was read from files.
     """
 
     model: keras.Model
@@ -41,6 +44,7 @@ class Job:
     roles: tuple[str, ...]
     dtype: str
     keep_weights: bool
+    weighting: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, order=True)

@@ -16,11 +16,20 @@ from tfunlearn.audit import marks
 from tfunlearn.audit.bank_job import Item, Job
 from tfunlearn.audit.bank_own import is_own, own_parts
 from tfunlearn.data import ForgetSplit
+from tfunlearn.data.weights import plain_class_weight
 from tfunlearn.losses import OnLabels
 from tfunlearn.models import iter_layers
 from tfunlearn.models.copying import kept_weights
 
-__all__ = ["architecture", "data_marks", "item_key", "loss_config", "model_mark", "settings"]
+__all__ = [
+    "architecture",
+    "data_marks",
+    "item_key",
+    "loss_config",
+    "model_mark",
+    "settings",
+    "weighting",
+]
 
 _AT_ONCE = 256  # examples of a stream that are marked together
 
@@ -51,6 +60,7 @@ def settings(job: Job, *, seed: int, threads: int | None) -> dict[str, Any]:
             "epochs": job.epochs,
             "batch_size": job.batch_size,
             "jit_compile": job.jit_compile,
+            **job.weighting,
         },
         "num_classes": job.split.num_classes,
         "data": data_marks(job.split, job.roles),
@@ -117,6 +127,22 @@ def model_mark(model: keras.Model, *, named: bool) -> str:
             "kept": marks.array_mark(kept),
         }
     )
+
+
+def weighting(split: ForgetSplit, class_weight: Mapping[int, float] | None) -> dict[str, Any]:
+    """Returns what a bank is kept under of the weights that examples have in the loss.
+
+    Args:
+        split: The data, with its sample weights alone.
+        class_weight: Class weights, checked, or None.
+    """
+    sources = {role: split.source(role).weights for role in ("forget", "retain")}
+    return {
+        "class_weight": plain_class_weight(class_weight),
+        "sample_weights": {role: marks.array_mark(own) for role, own in sources.items()}
+        if split.is_weighted
+        else None,
+    }
 
 
 def data_marks(split: ForgetSplit, roles: tuple[str, ...]) -> dict[str, dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ class Banked:
         held_out: Role to the logits of the model that is held out; None if none is.
         held_out_seed: Its seed.
         held_out_seconds: What its training took.
+        weighting: The class and sample weights that all were trained under, in words; "" for none.
     """
 
     references: References
@@ -41,6 +42,7 @@ class Banked:
     held_out: dict[str, np.ndarray] | None
     held_out_seed: int | None
     held_out_seconds: float | None
+    weighting: str = ""
 
 
 def take(bank: Any, split: ForgetSplit, *, held_out: bool) -> Banked:
@@ -85,6 +87,7 @@ def take(bank: Any, split: ForgetSplit, *, held_out: bool) -> Banked:
         else None,
         held_out_seed=seeds[-1] if held_out else None,
         held_out_seconds=seconds[-1] if held_out else None,
+        weighting=_weighting(getattr(bank, "settings", {}).get("training", {})),
     )
 
 
@@ -127,6 +130,17 @@ def shown_seeds(seeds: Sequence[int]) -> str:
     return ", ".join(
         f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts
     )
+
+
+def _weighting(training: Mapping[str, Any]) -> str:
+    """Returns a bank's class and sample weights in words."""
+    parts = []
+    if own := training.get("class_weight"):
+        shown = ", ".join(f"{label}: {weight:g}" for label, weight in own.items())
+        parts.append(f"class weights {{{shown}}}")
+    if training.get("sample_weights"):
+        parts.append("sample weights")
+    return " and ".join(parts)
 
 
 def _membership(references: References, seed: int) -> dict[str, tuple[float, ...]]:

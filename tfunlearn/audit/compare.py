@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
+WEIGHTED = "Training examples carry sample weights; what is measured here is unweighted."
 LESS_TRAINED = 0.05  # accuracy on retain by which references fall behind an original
 
 
@@ -138,6 +139,7 @@ def compare(
             *filter(None, [split.duplicates.note()]),
             *maker.notes(),
             *_on_references(references, banked),
+            *([WEIGHTED] if split.is_weighted else []),
             *_less_trained(rows, values, references, original),
         ),
         reference_values=values,
@@ -269,7 +271,8 @@ def summary(split: ForgetSplit) -> dict[str, Any]:
 def _on_references(references: tuple[str, ...], banked: Banked | None) -> list[str]:
     if banked is not None:
         found = (
-            f"The references are {len(banked.seeds)} models retrained without the forget set, "
+            f"The references are {len(banked.seeds)} models retrained without the forget set"
+            f"{banked.weighting and f' under {banked.weighting}'}, "
             f"seeds {shown_seeds(banked.seeds)}."
         )
         if banked.held_out_seed is None:

@@ -1,6 +1,7 @@
 """Kinds of command-line arguments: from text to a value, or the rule that the text breaks."""
 
 import argparse
+import math
 import pathlib
 from collections.abc import Callable
 
@@ -22,6 +23,17 @@ def natural(text: str) -> int:
 def share(text: str) -> float:
     """Returns a number inside (0, 1)."""
     return _number(text, float, lambda value: 0 < value < 1, "a share inside (0, 1)")
+
+
+def class_weight(text: str) -> tuple[int, float]:
+    """Returns class and weight of a text ``CLASS=WEIGHT``."""
+    label, equals, weight = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(
+            f"expected CLASS=WEIGHT, such as 1=20. Received: {text!r}."
+        )
+    rule = "a finite weight of at least 0"
+    return natural(label), _number(weight, float, lambda value: 0 <= value < math.inf, rule)
 
 
 def file(text: str) -> pathlib.Path:

@@ -5,11 +5,13 @@ import argparse
 from tfunlearn.commands.arguments import file, folder, natural, share
 from tfunlearn.commands.options import (
     BANK,
+    add_class_weight,
     add_data,
     add_force,
     add_images,
     add_recipe,
     add_references,
+    class_weights,
 )
 from tfunlearn.commands.recorded import recorded
 
@@ -55,6 +57,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="the folder where tfunlearn bank keeps models retrained without what is forgotten",
     )
     add_recipe(parser, when=_CHOICE, file_when=_CHOICE)
+    add_class_weight(parser, when="that the bank was made with: ")
     option(
         "--level",
         type=share,
@@ -92,7 +95,8 @@ def call(args: argparse.Namespace) -> None:
 
     described = args.epochs is not None
     own = {name: getattr(args, name) for name in BANK if getattr(args, name) is not None}
-    beside = () if args.bank is None else ("bank", *_RECIPE) if described else ("bank",)
+    recipe = (*_RECIPE, "class_weight") if described else ("class_weight",)
+    beside = () if args.bank is None else ("bank", *recipe)
     audit_file(
         args.original,
         args.unlearned,
@@ -104,6 +108,7 @@ def call(args: argparse.Namespace) -> None:
         references=args.reference,
         bank=args.bank,
         bank_options=own if described else None,
+        class_weight=class_weights(args),
         fill=_fill(args),
         level=args.level,
         seed=args.seed,
@@ -115,6 +120,8 @@ def call(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Raises unless the bank's options go with a bank, and with its epochs."""
+    if args.class_weight is not None and args.bank is None:
+        raise argparse.ArgumentTypeError("argument --class-weight: not allowed without --bank")
     given = [n for n in _RECIPE if getattr(args, n) not in (None, _DEFAULTS.get(n))]
     if given and (args.bank is None or args.epochs is None):
         flag = "--" + given[0].replace("_", "-")
@@ -126,6 +133,8 @@ def _fill(args: argparse.Namespace) -> str:
     """Returns the command that fills the bank that is looked for."""
     words = argparse.Namespace(**{**vars(args), "model": args.original, "out": args.bank})
     if args.epochs is not None:
-        return recorded("bank", words, ("model", *_WHAT, *BANK, "out"), folders=True)
+        names = ("model", *_WHAT, *BANK, "class_weight", "out")
+        return recorded("bank", words, names, folders=True)
     words.epochs = "N"
-    return recorded("bank", words, ("model", *_WHAT, "epochs", "out"), folders=True)
+    names = ("model", *_WHAT, "epochs", "class_weight", "out")
+    return recorded("bank", words, names, folders=True)

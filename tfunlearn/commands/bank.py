@@ -5,10 +5,10 @@ import argparse
 from tfunlearn.commands.arguments import file, folder, natural, positive
 from tfunlearn.commands.bank_bar import Bar
 from tfunlearn.commands.compare import DATASETS, TASKS
-from tfunlearn.commands.options import add_data, add_recipe
+from tfunlearn.commands.options import add_class_weight, add_data, add_recipe, class_weights
 
 _OF_TASKS = ("dataset", "limit", "data_dir")
-_OF_FILES = ("data", "forget", "classes", "duplicates", "batch_size")
+_OF_FILES = ("data", "forget", "classes", "duplicates", "batch_size", "class_weight")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -35,6 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     _add_task(parser)
     add_data(parser, required=False, when="with --model: ")
     add_recipe(parser, file_when="with --model: ")
+    add_class_weight(parser, when="with --model: ")
     option(
         "--models", type=positive, default=32, help="models to have in all (default: %(default)s)"
     )
@@ -105,7 +106,7 @@ def call(args: argparse.Namespace) -> None:
         own = _given(args, _OF_TASKS)
         made = bank.bank_of_task(args.task, args.out, **own, **common)
     else:
-        own = _given(args, _OF_FILES)
+        own = {**_given(args, _OF_FILES), "class_weight": class_weights(args)}
         made = bank.bank_of_file(args.model, own.pop("data"), args.out, **own, **common)
     bank.fill(
         made,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from tfunlearn.commands.arguments import file, natural, positive
+from tfunlearn.commands.arguments import class_weight, file, natural, positive
 
 BANK = ("epochs", "batch_size", "seed", "threads", "dtype", "keep_weights")
 """What a bank is kept under besides model and data, as the options' names."""
@@ -21,7 +21,8 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True, when: st
         type=file,
         required=required,
         metavar="D.npz",
-        help=f"{when}arrays x_train, y_train, x_test, y_test; labels are class ids or one-hot",
+        help=f"{when}arrays x_train, y_train, x_test, y_test; labels are class ids or one-hot; "
+        "sample_weight_train for weights in the loss",
     )
     what = parser.add_mutually_exclusive_group(required=required)
     what.add_argument(
@@ -44,6 +45,42 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True, when: st
         help=f"{when}exact copies of forgotten rows: forget takes them along, keep leaves them "
         "(default: leave them, and say so)",
     )
+
+
+def add_class_weight(parser: argparse.ArgumentParser, *, when: str = "") -> None:
+    """Adds ``--class-weight``.
+
+    Args:
+        parser: the command's.
+        when: words before the help text.
+    """
+    parser.add_argument(
+        "--class-weight",
+        type=class_weight,
+        nargs="+",
+        metavar="CLASS=WEIGHT",
+        help=f"{when}weights of classes in the loss, as the original's fit had them: 0=1 1=20",
+    )
+
+
+def class_weights(args: argparse.Namespace) -> dict[int, float] | None:
+    """Returns what ``--class-weight`` was given, or None.
+
+    Args:
+        args: the parsed arguments.
+
+    Raises:
+        argparse.ArgumentTypeError: if a class is named twice.
+    """
+    if args.class_weight is None:
+        return None
+    labels = [label for label, _ in args.class_weight]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise argparse.ArgumentTypeError(
+                f"argument --class-weight: expected every class once. Received {label} twice."
+            )
+    return dict(args.class_weight)
 
 
 def add_references(group: argparse._ActionsContainer) -> None:

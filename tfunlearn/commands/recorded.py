@@ -34,9 +34,14 @@ def recorded(
         if value is True:
             parts.append(flag)
         elif isinstance(value, list) and not isinstance(value[0], pathlib.Path):
-            parts += [flag, *map(str, value)]
+            parts += [flag, *map(_word, value)]
         else:
             for one in value if isinstance(value, list) else [value]:
                 short = isinstance(one, pathlib.Path) and not folders
                 parts += [flag, one.name if short else str(one)]
     return shlex.join(parts)
+
+
+def _word(value: object) -> str:
+    """Returns a value as it is written; a pair of class and weight as ``CLASS=WEIGHT``."""
+    return f"{value[0]}={value[1]:.12g}" if isinstance(value, tuple) else str(value)

@@ -1,9 +1,17 @@
 """The command ``tfunlearn unlearn``."""
 
 import argparse
+from typing import Any
 
 from tfunlearn.commands.arguments import file, natural, share
-from tfunlearn.commands.options import add_data, add_force, add_images, add_references
+from tfunlearn.commands.options import (
+    add_class_weight,
+    add_data,
+    add_force,
+    add_images,
+    add_references,
+    class_weights,
+)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -26,6 +34,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--retrain",
         "retrain to compare with: epochs=N (as many as the original had), batch_size=N, ...",
     )
+    add_class_weight(parser, when="for the method and --retrain: ")
     option(
         "--validation",
         type=share,
@@ -64,6 +73,7 @@ def call(args: argparse.Namespace) -> None:
             again = settings.parse("retrain", args.retrain, "--retrain")
             if "epochs" not in again:
                 raise ValueError("--retrain: expected epochs=N, as many as the original was given.")
+        _weigh(args, options, again)
     except ValueError as error:
         raise argparse.ArgumentTypeError(error) from error
     unlearn_file(
@@ -83,6 +93,29 @@ def call(args: argparse.Namespace) -> None:
         force=args.force,
         verbose=int(args.verbose),
     )
+
+
+def _weigh(args: argparse.Namespace, options: dict[str, Any], again: dict[str, Any] | None) -> None:
+    """Puts the class weights among the options of the method and of --retrain."""
+    from tfunlearn import methods
+
+    weights = class_weights(args)
+    if weights is None:
+        return
+    takes = "class_weight" in methods.describe(args.method).options
+    if not takes and again is None:
+        raise ValueError(
+            f"--class-weight: {args.method} does not take it, as it does not train on what stays "
+            "by the model's loss. Expected: another method, or --retrain, which takes it."
+        )
+    for given, flag in ((options if takes else None, "--set"), (again, "--retrain")):
+        if given is None:
+            continue
+        if "class_weight" in given:
+            raise ValueError(
+                f"--class-weight: expected class weights once. Received: also {flag} class_weight."
+            )
+        given["class_weight"] = weights
 
 
 def _add_settings(parser: argparse.ArgumentParser, flag: str, text: str) -> None:

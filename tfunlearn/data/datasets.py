@@ -6,6 +6,7 @@ from os import PathLike
 
 import numpy as np
 
+from tfunlearn.data.weights import check_weights
 from tfunlearn.reading import existing_folder, expanded
 from tfunlearn.reading.npz import read_npz_arrays
 
@@ -13,6 +14,7 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
+WEIGHTS = "sample_weight_train"
 
 
 def load(name: str | PathLike, data_dir: str | PathLike | None = None) -> tuple[Arrays, Arrays]:
@@ -95,6 +97,29 @@ def read_npz(path: str | PathLike, argument: str = "path") -> tuple[Arrays, Arra
         _pair(arrays["x_train"], arrays["y_train"], source, "train"),
         _pair(arrays["x_test"], arrays["y_test"], source, "test"),
     )
+
+
+def read_weights(path: str | PathLike, argument: str = "path") -> np.ndarray | None:
+    """Reads sample_weight_train from an ``.npz`` file, never unpickling.
+
+    Args:
+        path: the file.
+        argument: the argument's name in messages.
+
+    Returns:
+        The weight of each example of x_train in the loss, checked: float32 ``(N,)``. None where the
+        file holds none.
+
+    Raises:
+        FileNotFoundError: if the file is not there.
+        TypeError: if they are no numbers.
+        ValueError: if they cannot be read, are negative, not finite, or of another number than
+            y_train.
+    """
+    arrays = read_npz_arrays(path, ("y_train",), (WEIGHTS,), argument=argument)
+    if WEIGHTS not in arrays:
+        return None
+    return check_weights(arrays[WEIGHTS], len(arrays["y_train"]), WEIGHTS)
 
 
 def _pair(x: np.ndarray, y: np.ndarray, source: str, part: str) -> Arrays:

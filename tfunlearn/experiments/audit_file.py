@@ -40,6 +40,7 @@ def audit_file(
     references: Sequence[str | PathLike] = (),
     bank: str | PathLike | None = None,
     bank_options: Mapping[str, Any] | None = None,
+    class_weight: Mapping[int, float] | None = None,
     fill: str = "",
     level: float = 0.95,
     seed: int = 0,
@@ -65,6 +66,7 @@ def audit_file(
         bank: in their place, the folder where ``tfunlearn bank`` keeps banks.
         bank_options: what the bank was made with, arguments of ``audit.ReferenceBank``: epochs,
             batch_size, seed, ...; by default the one bank that fits is found there.
+        class_weight: class weights that the bank was made with.
         fill: the command that fills the bank, for the message where it is not there.
         level: as in ``audit.compare``.
         seed: seed of the membership attacks.
@@ -102,6 +104,7 @@ def audit_file(
             references=references,
             bank=bank,
             bank_options=bank_options,
+            class_weight=class_weight,
             fill=fill,
             level=level,
             seed=seed,
@@ -125,6 +128,7 @@ def _audit(
     references: Sequence[str | PathLike],
     bank: str | PathLike | None,
     bank_options: Mapping[str, Any] | None,
+    class_weight: Mapping[int, float] | None,
     fill: str,
     level: float,
     seed: int,
@@ -150,7 +154,8 @@ def _audit(
         given = load_models(references, split, "reference", [*taken, *made])
     beside: ReferenceBank | None = None
     if bank is not None:
-        beside = find_bank(start, split, bank, fill=fill, say=say, **(bank_options or {}))
+        own = {"class_weight": class_weight, "fill": fill, "say": say}
+        beside = find_bank(start, split, bank, **own, **(bank_options or {}))
     say(f"{split}\n")
     rows = {**made, **given}
     read = zip(rows, every, strict=True)

@@ -14,8 +14,13 @@ from tfunlearn.experiments.bank import bank_of_model
 from tfunlearn.reading import parse_json
 
 LEAST = 3  # two references and one model that is held out
-_RECIPE = ("epochs", "batch_size", "seed", "threads", "dtype", "weights")
-_WORDS = {"model": "another model", "data": "other data", "code": "another version of this package"}
+_RECIPE = ("epochs", "batch_size", "seed", "threads", "dtype", "weights", "class_weight")
+_WORDS = {
+    "model": "another model",
+    "data": "other data",
+    "sample_weights": "other sample weights",
+    "code": "another version of this package",
+}
 
 
 def find_bank(
@@ -23,6 +28,7 @@ def find_bank(
     split: ForgetSplit,
     folder: str | PathLike,
     *,
+    class_weight: Mapping[int, float] | None = None,
     fill: str = "",
     say: Callable[[str], None] | None = print,
     **options: Any,
@@ -33,6 +39,7 @@ def find_bank(
         model: the original.
         split: its data.
         folder: where banks are kept; nothing is written to it.
+        class_weight: class weights that the bank was made with.
         fill: the command that fills the bank, for the message.
         say: called with each line of output; None for silence.
         **options: what the bank was made with, more arguments of ``audit.ReferenceBank``. None of
@@ -44,9 +51,10 @@ def find_bank(
             holds fewer than three models. It says which banks are there and what differs.
     """
     if options:
-        bank = bank_of_model(model, split, folder, say=say, **options)
+        own = {"class_weight": class_weight, "say": say}
+        bank = bank_of_model(model, split, folder, **own, **options)
     else:
-        bank = _only(model, split, folder, fill, say)
+        bank = _only(model, split, folder, class_weight, fill, say)
     count = len(bank)
     if count < LEAST:
         raise ValueError(
@@ -61,12 +69,13 @@ def _only(
     model: keras.Model,
     split: ForgetSplit,
     folder: str | PathLike,
+    class_weight: Mapping[int, float] | None,
     fill: str,
     say: Callable[[str], None] | None,
 ) -> ReferenceBank:
     """Returns the one bank that was made for a model and its data, or raises with what to do."""
     try:
-        return audit.find_bank(folder, model, split, say=say)
+        return audit.find_bank(folder, model, split, class_weight=class_weight, say=say)
     except (FileNotFoundError, ValueError) as error:
         made = f", as made by: {fill}" if fill else ""
         raise type(error)(

@@ -159,7 +159,7 @@ def make_split(
 
     Args:
         data: an ``.npz`` file with x_train, y_train, x_test and y_test; labels are class ids or
-            one-hot rows.
+            one-hot rows. An array sample_weight_train weighs training examples, where there is one.
         model: the model, whose number of classes the split gets.
         forget: text file with one id (a position in x_train, from 0) on each line.
         classes: in place of ids, the classes to forget whole.
@@ -174,6 +174,7 @@ def make_split(
     """
     (x, y), (x_test, y_test) = datasets.read_npz(data, "data")
     roles = {"test": (x_test, y_test), "num_classes": models.num_classes(model)}
+    roles["sample_weight"] = datasets.read_weights(data, "data")
     if validation is not None:
         order = np.random.default_rng([seed, 2]).permutation(len(y_test))
         count = round(validation * len(y_test))

@@ -19,6 +19,7 @@ _NO_NUMBERS = {"nan", "inf", "infinity"}  # which would be words
 
 _ELSEWHERE = {
     "seed": "--seed",
+    "sample_weight": "the array sample_weight_train in the data file",
     "verbose": "--verbose",
     "callbacks": "tfunlearn.unlearn in Python, as callbacks are objects",
 }

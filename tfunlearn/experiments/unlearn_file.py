@@ -148,7 +148,8 @@ def _unlearn(
         _check_fit(chosen, original, split, options)
         taken = ["original", method, *([] if retrain is None else ["retrained"])]
         given = load_models(references, split, "reference", taken)
-    note = _made_by(chosen, options, retrain, {"model": model, "data": data}, seed)
+    files = {"model": model, "data": data}
+    note = _made_by(chosen, options, retrain, files, seed, weighted=split.is_weighted)
     say(f"{split}\n")
     seconds: dict[str, float] = {}
 
@@ -215,6 +216,8 @@ def _made_by(
     retrain: Mapping[str, Any] | None,
     files: Mapping[str, str | PathLike],
     seed: int,
+    *,
+    weighted: bool,
 ) -> str:
     """Returns the note on how all this was made."""
 
@@ -227,4 +230,6 @@ def _made_by(
         parts.append(f"retrained with {words(retrain)}{'' if secret else f', seed {seed + 1}'}")
     for name, path in files.items():
         parts.append(f"{name} {marked(path)}")
+    if weighted:
+        parts.append("sample weights as the data holds them")
     return f"Made by tfunlearn unlearn: {'; '.join(parts)}."
