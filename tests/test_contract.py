@@ -119,6 +119,22 @@ def reads_forget_labels(model, split, *, seed=0):
     return nudge(model, split, seed=seed, stddev=0.01 + split.labels("forget")[0] / 100)
 
 
+def one_weight(model, split, *, seed=0, class_weight=None):
+    return nudge(model, split, seed=seed)
+
+
+def deaf_to_weights(model, split, *, seed=0, class_weight=None, sample_weight=None):
+    return nudge(model, split, seed=seed)
+
+
+def weighs_twice(model, split, *, seed=0, class_weight=None, sample_weight=None):
+    return nudge(model, split, seed=seed, stddev=0.01 if sample_weight is None else 0.02)
+
+
+def reads_weights(model, split, *, seed=0):
+    return nudge(model, split, seed=seed, stddev=0.02 if split.is_weighted else 0.01)
+
+
 def silent_no_op(model, split, *, seed=0, stddev=0.01):
     return nudge(model, split, stddev=stddev) if stddev else models.copy(model)
 
@@ -202,6 +218,10 @@ BROKEN = [
     ("check_reads", reads_test, "does not read the roles.*test set holds NaN"),
     ("check_reads", reads_test_unchecked, "does not read the roles.*not: "),
     ("check_reads", reads_forget_labels, "does not read the roles.*another result"),
+    ("check_weights", one_weight, r"or neither.*Received: \['class_weight'\]"),
+    ("check_weights", deaf_to_weights, "half of the retain set counts"),
+    ("check_weights", weighs_twice, "product is 1 change nothing"),
+    ("check_weights", reads_weights, "looks at no weights of a split"),
     ("check_zero_strength", silent_no_op, "reports that nothing changed.*Received: a model"),
     ("check_zero_strength", moves_at_rest, "no weight changes.*Received: 1"),
     ("check_no_collapse", collapsed, "retain set is kept"),

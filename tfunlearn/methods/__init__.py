@@ -358,7 +358,10 @@ def unlearn(
         model: a built Keras classifier; it is left as it was.
         split: the data.
         method: a name from ``methods.names()`` or a function with a method's signature.
-        **options: the method's own keyword arguments, ``seed`` and ``epochs`` among them.
+        **options: the method's own keyword arguments, ``seed`` and ``epochs`` among them. Methods
+            that train on retain by the loss on its labels take ``class_weight`` and
+            ``sample_weight``, which ``fit`` does not keep in the model: give those that the
+            original was trained under. The others take none, and use none that a split carries.
 
     Returns:
         The unlearned model, a plain Keras model.

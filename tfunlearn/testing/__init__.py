@@ -23,6 +23,7 @@ from tfunlearn.testing.behaviour import (
     check_no_collapse,
     check_reads,
     check_seed,
+    check_weights,
     check_zero_strength,
 )
 from tfunlearn.testing.result import (
@@ -45,6 +46,7 @@ __all__ = [
     "check_replicas_agree",
     "check_seed",
     "check_signature",
+    "check_weights",
     "check_zero_strength",
     "checks",
 ]
@@ -63,6 +65,7 @@ def checks() -> tuple[Callable[..., None], ...]:
         check_finite,
         check_seed,
         check_reads,
+        check_weights,
         check_zero_strength,
         check_errors,
         check_arrays_and_streams_agree,

@@ -15,10 +15,12 @@ from tfunlearn.testing.tasks import (
     run,
     tiny_split,
     weight_bytes,
+    weight_gap,
 )
 
 ROLES = frozenset({"forget", "retain", "validation", "test"})
-TOLERANCE = 0.10
+TOLERANCE, WEIGHTS_TOLERANCE = 0.10, 1e-6
+_WEIGHTS = {"class_weight", "sample_weight"}
 
 
 def check_seed(method: Method, **options: Any) -> None:
@@ -73,6 +75,42 @@ def check_reads(method: Method, **options: Any) -> None:
     require(not broken, method, rule, "finite weights", f"weights that are not: {broken}")
     same = weight_bytes(spoiled) == clean
     require(same, method, rule, "the same result whatever they hold", "another result")
+
+
+def check_weights(method: Method, **options: Any) -> None:
+    """Checks that a method takes class and sample weights and uses them, or neither.
+
+    Weights whose product is 1 must give the model that none give, and weight 0 on half of the
+    retain set another one. A method without the two options must give the same model for a split
+    whose examples have weights.
+
+    Args:
+        method: the method.
+        **options: arguments of the method.
+
+    Raises:
+        AssertionError: if one of these does not hold.
+    """
+    taken, clean = sorted(_WEIGHTS & set(method.options)), clean_run(method, **options)
+    rule = "it takes class_weight and sample_weight, or neither"
+    require(len(taken) != 1, method, rule, sorted(_WEIGHTS), taken)
+    split = tiny_split(method.scope)
+    half = np.ones(split.size("forget") + split.size("retain"))
+    half[split.ids["retain"][::2]] = 0.0
+    if not taken:
+        found = run(method, split=split.weighted(sample_weight=half), **options)
+        rule = "without the options it looks at no weights of a split"
+        same = weight_bytes(found) == weight_bytes(clean)
+        require(same, method, rule, "the same result", "another result")
+        return
+    classes = dict.fromkeys(range(split.num_classes), 2.0)
+    ones = run(method, class_weight=classes, sample_weight=np.full(len(half), 0.5), **options)
+    gap, rule = weight_gap(clean, ones), "weights whose product is 1 change nothing"
+    require(gap <= WEIGHTS_TOLERANCE, method, rule, f"gap <= {WEIGHTS_TOLERANCE}", gap)
+    found = run(method, sample_weight=half, **options)
+    same = weight_bytes(found) == weight_bytes(clean)
+    rule = "weight 0 on half of the retain set counts"
+    require(not same, method, rule, "another result", "the same result")
 
 
 def check_zero_strength(method: Method, **options: Any) -> None:
