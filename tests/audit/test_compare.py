@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, recall_score
 
 from tfunlearn import attacks, audit, metrics, models
 from tfunlearn.audit import outputs
@@ -133,11 +133,35 @@ def test_references_that_fit_their_data_worse_are_told(models, split, share):
         if worse <= right - share:
             break
     report = audit.compare(models, split)
-    told = [note for note in report.notes if note.startswith("The references answer ")]
+    told = [note for note in report.notes if "Were they trained as it was" in note]
     assert bool(told) is bool(share > 0.05)
     if told:
-        assert f"answer {worse:.1%} of the retain set" in told[0]
-        assert f"the original {right:.1%}. Were they trained as it was" in told[0]
+        words = f"retain accuracy {worse:.1%} against {right:.1%} (references worse)"
+        assert words in told[0].replace("Retain", "retain")
+        turned_round = {**models, "original": models["retrained"], "retrained": models["original"]}
+        report = audit.compare(turned_round, split)
+        told = [note for note in report.notes if "Were they trained as it was" in note]
+        words = f"retain accuracy {right:.1%} against {worse:.1%} (references better)"
+        assert words in told[0].replace("Retain", "retain")
+
+
+def test_every_role_has_its_balanced_accuracy_and_its_worst_class(trio, shared, split):
+    classes = {}
+    for name, model in trio.items():
+        for role in ("forget", "retain", "test"):
+            features, labels = getattr(split, role)
+            answers = logits_by_hand(model, features).argmax(axis=1)
+            recalls = recall_score(labels, answers, average=None)
+            value = shared.value(name, f"{role}_balanced_accuracy")
+            assert value == pytest.approx(balanced_accuracy_score(labels, answers))
+            assert shared.value(name, f"{role}_worst_recall") == pytest.approx(recalls.min())
+            classes.setdefault(role, {}).setdefault(int(recalls.argmin()), []).append(name)
+    (told,) = (note for note in shared.notes if note.startswith("Class with the lowest recall: "))
+    for role, found in classes.items():
+        for label, names in found.items():
+            assert f"{label} ({', '.join(names)})" in told.split(f"{role}: ")[1].split(";")[0]
+    assert "balanced" in str(shared)
+    assert "recall-of-the-worst-class" in shared.to_html()
 
 
 def test_validation_is_measured_where_it_is(models, data):
@@ -349,7 +373,7 @@ def test_an_original_that_knows_its_data_is_not_called_poor(shared):
     ],
 )
 def test_collapse_is_a_fall_against_the_original(fall, expected):
-    own, was = (Measured(a, a, np.zeros(1), np.ones(10)) for a in (0.1, 0.1 + fall))
+    own, was = (Measured(a, np.full(10, a), np.zeros(1), np.ones(10)) for a in (0.1, 0.1 + fall))
     assert collapsed(own, 10, was) == expected
 
 

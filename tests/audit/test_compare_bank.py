@@ -71,6 +71,11 @@ def test_values_of_the_references_by_hand(report, rows, split):
         losses = [metrics.cross_entropy(labels[role], own).mean() for own in scores]
         np.testing.assert_allclose(report.reference_values[f"{role}_accuracy"], accuracy)
         np.testing.assert_allclose(report.reference_values[f"{role}_loss"], losses)
+        recalls = [metrics.class_recalls(labels[role], own) for own in scores]
+        balanced = report.reference_values[f"{role}_balanced_accuracy"]
+        np.testing.assert_allclose(balanced, np.mean(recalls, axis=1))
+        worst = report.reference_values[f"{role}_worst_recall"]
+        np.testing.assert_allclose(worst, np.min(recalls, axis=1))
     tested = report.value("original", "test_accuracy")
     own = np.array(report.reference_values["test_accuracy"])
     np.testing.assert_allclose(report.reference_values["utility_preservation"], own / tested)

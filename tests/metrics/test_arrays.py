@@ -10,11 +10,14 @@ from tfunlearn import metrics
 
 OF_LABELS = [
     metrics.accuracy,
+    metrics.balanced_accuracy,
+    metrics.class_recalls,
     metrics.cross_entropy,
     metrics.forgetting_effectiveness,
     metrics.margins,
     metrics.modified_entropy,
     metrics.unlearning_accuracy,
+    metrics.worst_class_recall,
 ]
 OF_PAIRS = [
     metrics.activation_distance,

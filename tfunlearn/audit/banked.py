@@ -104,6 +104,9 @@ def column_values(
     references = banked.references
     names = [f"{role}_{kind}" for role in references.labels for kind in ("accuracy", "loss")]
     found = {name: references.values[name] for name in names}
+    for role, recalls in references.recalls.items():
+        found[f"{role}_balanced_accuracy"] = tuple(np.nanmean(recalls, axis=1).tolist())
+        found[f"{role}_worst_recall"] = tuple(np.nanmin(recalls, axis=1).tolist())
     found["seconds"] = banked.seconds
     if original_accuracy is not None:
         pairs = [(own, original_accuracy) for own in found["test_accuracy"]]

@@ -14,19 +14,30 @@ _BY_ROLE = {
     "forget_loss": "higher: less sure of the forget examples' labels",
     "accuracy": "higher: more right answers",
     "loss": "lower: surer of the right answers",
+    "balanced_accuracy": "higher: more right answers, every class counting alike",
+    "worst_recall": "higher: more right answers on the class with the fewest",
 }
+_KINDS = (  # key, words, unit, group
+    ("accuracy", "accuracy", "fraction", "accuracy"),
+    ("loss", "loss", "nats", "loss"),
+    ("balanced_accuracy", "balanced accuracy", "fraction", "balanced"),
+    ("worst_recall", "worst class recall", "fraction", "worst"),
+)
 
 
 def columns(roles: Sequence[str]) -> tuple[Column, ...]:
     """Returns the columns of an audit over these roles.
+
+    Balanced accuracy and the worst class's recall are over the classes that a role has examples of.
+    They are shown, and are not among the figures of the test against the references.
 
     Example:
         >>> [column.name for column in columns(["forget", "retain", "test"])][:3]
         ['forget_accuracy', 'retain_accuracy', 'test_accuracy']
     """
     by_role = [
-        Column(f"{role}_{kind}", f"{role} {kind}", unit, _direction(role, kind), kind)
-        for kind, unit in (("accuracy", "fraction"), ("loss", "nats"))
+        Column(f"{role}_{kind}", f"{role} {words}", unit, _direction(role, kind), group)
+        for kind, words, unit, group in _KINDS
         for role in roles
     ]
     return (

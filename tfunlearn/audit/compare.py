@@ -21,10 +21,11 @@ from tfunlearn.audit.measure import Measured, finite_logits
 from tfunlearn.audit.measure import measured as measure_logits
 from tfunlearn.audit.outputs import Reader
 from tfunlearn.audit.rows import RowMaker
+from tfunlearn.audit.training_note import retain_figures, training_note
 from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check_inputs
 from tfunlearn.models import fingerprint, num_classes
-from tfunlearn.report import AuditReport, Row, wording
+from tfunlearn.report import AuditReport, wording
 from tfunlearn.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 WEIGHTED = "Training examples carry sample weights; what is measured here is unweighted."
-LESS_TRAINED = 0.05  # accuracy on retain by which references fall behind an original
 
 
 def compare(
@@ -140,7 +140,7 @@ def compare(
             *maker.notes(),
             *_on_references(references, banked),
             *([WEIGHTED] if split.is_weighted else []),
-            *_less_trained(rows, values, references, original),
+            *_trained_alike(measured, split, references, banked, original),
         ),
         reference_values=values,
         reference_seeds=banked.seeds if banked else (),
@@ -291,22 +291,25 @@ def _on_references(references: tuple[str, ...], banked: Banked | None) -> list[s
     ]
 
 
-def _less_trained(
-    rows: Sequence[Row],
-    values: Mapping[str, Sequence[float | None]],
+def _trained_alike(
+    measured: Mapping[str, Mapping[str, Measured]],
+    split: ForgetSplit,
     references: tuple[str, ...],
+    banked: Banked | None,
     original: str | None,
 ) -> list[str]:
-    """Returns a note if the references fit their own training data worse than the original does."""
-    found = {row.name: row.values.get("retain_accuracy") for row in rows}
-    own = [found[name] for name in references] or list(values.get("retain_accuracy", ()))
-    if original is None or not own or None in (*own, found[original]):
+    """Returns a note if the references fit the retain set other than the original does."""
+    if banked is not None:
+        many = banked.references
+        tables = many.values["retain_accuracy"], many.values["retain_loss"], many.recalls["retain"]
+        theirs = [retain_figures(*own) for own in zip(*tables, strict=True)]
+    else:
+        theirs = [_retain_figures(measured[name]["retain"]) for name in references]
+    if original is None or not theirs:
         return []
-    theirs = sum(own) / len(own)
-    if theirs >= found[original] - LESS_TRAINED:
-        return []
-    return [
-        f"The references answer {theirs:.1%} of the retain set right, which is all that they were "
-        f"trained on, and the original {found[original]:.1%}. Were they trained as it was, with "
-        "the same epochs, batch size and learning rate? If not, every gap shows that as well."
-    ]
+    own = _retain_figures(measured[original]["retain"])
+    return training_note(own, theirs, split.class_counts("retain").tolist())
+
+
+def _retain_figures(found: Measured) -> dict[str, float]:
+    return retain_figures(found.accuracy, float(found.losses.mean()), found.recalls)

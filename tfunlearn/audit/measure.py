@@ -32,15 +32,25 @@ class Measured:
 
     Attributes:
         accuracy: Fraction of right answers.
-        balanced: Its mean over the classes that occur.
+        recalls: The same by class, float64 of shape (C,); NaN for a class that does not occur.
         losses: Cross-entropy per example in nats, float64 of shape (N,).
         predicted: How often each class was answered, int64 of shape (C,).
     """
 
     accuracy: float
-    balanced: float
+    recalls: np.ndarray
     losses: np.ndarray
     predicted: np.ndarray
+
+    @property
+    def balanced(self) -> float:
+        """Mean of the recalls over the classes that occur."""
+        return float(np.nanmean(self.recalls))
+
+    @property
+    def worst_class(self) -> int:
+        """The class with the lowest recall, of those that occur."""
+        return int(np.nanargmin(self.recalls))
 
 
 def measure(model: keras.Model, split: ForgetSplit, reader: Reader) -> dict[str, Measured]:
@@ -81,10 +91,9 @@ def measured(labels: np.ndarray, logits: np.ndarray) -> Measured:
         >>> measured(np.array([0, 1]), np.array([[9.0, 0.0], [9.0, 0.0]])).predicted
         array([2, 0])
     """
-    right = logits.argmax(axis=1) == labels
     return Measured(
         accuracy=metrics.accuracy(labels, logits),
-        balanced=float(np.mean([right[labels == label].mean() for label in np.unique(labels)])),
+        recalls=metrics.class_recalls(labels, logits),
         losses=metrics.cross_entropy(labels, logits),
         predicted=np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfunlearn import attacks
+from tfunlearn import attacks, metrics
 from tfunlearn.audit import figures
 from tfunlearn.audit.figures import Figure, Reading
 from tfunlearn.audit.held import Held, hold
@@ -38,6 +38,8 @@ class References:
             order.
         absent: Name of a figure that the data are too small for to the reason.
         aucs: Name of an attack that needs one model only to the references' AUC.
+        recalls: Role to the references' recalls by class, float64 of shape (N, C); NaN for a class
+            without examples.
         right: Whether a reference answers a forget example right, bool of shape (N, F).
         margins: Role to the references' logit margins, float64 of shape (N, n).
         forget_logits: As given, shape (N, F, C).
@@ -62,6 +64,8 @@ class References:
         self.labels = dict(labels)
         self.listed: tuple[Figure, ...] = figures.listed(tuple(labels))
         self.margins = {role: np.empty((self.count, len(own))) for role, own in labels.items()}
+        classes = np.shape(logits["forget"])[2]
+        self.recalls = {role: np.empty((self.count, classes)) for role in labels}
         self.right = np.empty((self.count, len(labels["forget"])), bool)
         self.forget_logits = logits["forget"]
         self._types = {role: np.asarray(own[0]).dtype for role, own in logits.items()}
@@ -102,6 +106,9 @@ class References:
         reading = figures.read(self.labels, {role: own[place] for role, own in logits.items()})
         for role, own in reading.margins.items():
             self.margins[role][place] = own
+            self.recalls[role][place] = metrics.class_recalls(
+                self.labels[role], logits[role][place]
+            )
         self.right[place] = reading.right
         curves = {
             name: attacks.roc(own.members, own.nonmembers) for name, own in reading.scores.items()

@@ -57,6 +57,8 @@ class RowMaker:
         for role, found in self._measured[name].items():
             values[f"{role}_accuracy"] = found.accuracy
             values[f"{role}_loss"] = float(found.losses.mean())
+            values[f"{role}_balanced_accuracy"] = found.balanced
+            values[f"{role}_worst_recall"] = float(found.recalls[found.worst_class])
         values |= self._membership(name) | self._utility(name) | self._distance(name)
         values["seconds"] = self._times.get(name)
         if name not in self._times:
@@ -68,7 +70,7 @@ class RowMaker:
         """Returns the notes on all rows made so far: the alarming ones first."""
         notes = [f"{name}: {text}" for name in self._models for text in self._texts(name)]
         notes += self._poor()
-        notes += self._absences()
+        notes += self._absences() + self._worst_classes()
         if self._attack_size:
             notes.append(
                 f"Membership attack: {self._attack_size:,} examples a side, {FOLDS} folds; the "
@@ -88,6 +90,19 @@ class RowMaker:
                     "preprocessing. If it was not, no number here says much."
                 )
         return found
+
+    def _worst_classes(self) -> list[str]:
+        """Returns a note that names, by role, the class with each model's lowest recall."""
+        parts = []
+        for role in self._roles:
+            by_class: dict[int, list[str]] = {}
+            for name in self._models:
+                if role in self._measured[name]:
+                    worst = self._measured[name][role].worst_class
+                    by_class.setdefault(worst, []).append(name)
+            classes = [f"{label} ({', '.join(names)})" for label, names in sorted(by_class.items())]
+            parts += [f"{role}: {', '.join(classes)}"] if classes else []
+        return [f"Class with the lowest recall: {'; '.join(parts)}."] if parts else []
 
     def _absences(self) -> list[str]:
         """Returns a note for each set of metrics that some models lack for one reason."""

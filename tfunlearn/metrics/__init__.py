@@ -25,6 +25,7 @@ from tfunlearn.metrics.divergences import (
 from tfunlearn.metrics.entropy import entropy, modified_entropy
 from tfunlearn.metrics.gaps import average_gap, gaps, tug_of_war, unlearning_accuracy
 from tfunlearn.metrics.margins import margins
+from tfunlearn.metrics.recalls import balanced_accuracy, class_recalls, worst_class_recall
 from tfunlearn.metrics.similarity import linear_cka
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ __all__ = [
     "accuracy",
     "activation_distance",
     "average_gap",
+    "balanced_accuracy",
+    "class_recalls",
     "cross_entropy",
     "entropy",
     "forgetting_effectiveness",
@@ -49,6 +52,7 @@ __all__ = [
     "tug_of_war",
     "unlearning_accuracy",
     "utility_preservation",
+    "worst_class_recall",
     "zrf",
 ]
 

@@ -29,7 +29,8 @@ class Column:
         unit: `fraction`, `ratio`, `nats`, `seconds`, `distance` or `deviation`; the last two
             have no gap.
         direction: Where the value should lie and what higher or lower means, in words.
-        group: Which table it belongs to: `accuracy`, `loss`, `attack`, `utility` or `cost`.
+        group: Which table it belongs to: `accuracy`, `loss`, `balanced`, `worst`, `attack`,
+            `utility` or `cost`.
     """
 
     name: str

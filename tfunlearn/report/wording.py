@@ -36,6 +36,8 @@ ROLES = ("forget", "retain", "validation", "test")
 BLOCKS = (
     ("accuracy", ("accuracy",)),
     ("losses", ("loss",)),
+    ("balanced accuracy", ("balanced",)),
+    ("recall of the worst class", ("worst",)),
     ("membership attack and cost", ("attack", "cost")),
     ("utility", ("utility",)),
 )
@@ -51,7 +53,9 @@ _ATTACK = (
 )
 _FIGURES = (
     "Loss: mean cross-entropy in nats. Utility preservation is the test accuracy over the "
-    "original's, performance drop the original's minus it."
+    "original's, performance drop the original's minus it. Balanced accuracy: the mean over the "
+    "classes of the share of right answers; classes without examples in a role are left out. It "
+    "and the worst class's recall are not among the figures of the test against the references."
 )
 _LAST = (
     "Nothing here says that something is forgotten. Close numbers are necessary, not sufficient: "
