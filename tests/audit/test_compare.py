@@ -134,8 +134,8 @@ def test_references_that_fit_their_data_worse_are_told(models, split, share):
             break
     report = audit.compare(models, split)
     told = [note for note in report.notes if "Were they trained as it was" in note]
-    assert bool(told) is bool(share > 0.05)
-    if told:
+    assert any("retain accuracy" in note.lower() for note in told) is bool(share > 0.05)
+    if share > 0.05:
         words = f"retain accuracy {worse:.1%} against {right:.1%} (references worse)"
         assert words in told[0].replace("Retain", "retain")
         turned_round = {**models, "original": models["retrained"], "retrained": models["original"]}
