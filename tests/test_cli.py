@@ -141,7 +141,14 @@ def test_demo_gets_its_options(tmp_path, called, started):
     out = str(tmp_path)
     options = ["--seed", "3", "--epochs", "2", "--forget-fraction", ".2", "--limit", "90"]
     assert cli.main(["demo", "--out", out, *options]) == 0
-    expected = {"seed": 3, "epochs": 2, "forget_fraction": 0.2, "limit": 90, "verbose": 0}
+    expected = {
+        "seed": 3,
+        "epochs": 2,
+        "forget_fraction": 0.2,
+        "limit": 90,
+        "force": False,
+        "verbose": 0,
+    }
     expected |= {"which": demo.SHOWN}
     assert called == [("demo", (out,), expected)]
     assert started == [{"quiet": True}]
@@ -169,7 +176,14 @@ def test_experiments_get_the_notebooks_settings(tmp_path, called, capsys):
     out, folder = str(tmp_path / "out"), tmp_path
     for name in ("mnist-retrain", "cifar10-confuser"):
         assert cli.main(["run", name, "--out", out, "--data-dir", str(folder)]) == 0
-    common = {"data_dir": folder, "seed": 0, "epochs": 5, "limit": None, "verbose": 0}
+    common = {
+        "data_dir": folder,
+        "seed": 0,
+        "epochs": 5,
+        "limit": None,
+        "force": False,
+        "verbose": 0,
+    }
     own = {"rows": cifar10_confuser.DEFAULT_ROWS, "jit_compile": "auto"}
     assert called == [
         ("mnist_retrain", (out,), common | {"forget_fraction": 0.9, "init": "torch"}),

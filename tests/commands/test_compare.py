@@ -52,6 +52,8 @@ def test_compare_gets_its_options(tmp_path, monkeypatch, started, capsys):
         "workers": 2,
         "ray_address": "auto",
         "threads": 3,
+        "force": False,
+        "inputs": {"searched": found},
         "verbose": 0,
     }
     assert noted == (

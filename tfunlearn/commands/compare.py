@@ -4,6 +4,7 @@ import argparse
 import pathlib
 
 from tfunlearn.commands.arguments import file, folder, positive
+from tfunlearn.commands.options import add_force
 from tfunlearn.commands.recorded import recorded
 
 TASKS = ("random", "whole_class", "mislabelled", "backdoor")
@@ -81,6 +82,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="CPU threads of each operation, so that machines with other numbers of processors "
         "give the same figures (default: as many as there are)",
     )
+    add_force(parser)
     option("--verbose", action="store_true", help="show Keras' progress and TensorFlow's messages")
     option("--debug", action="store_true", help="show the traceback of an error")
 
@@ -118,6 +120,8 @@ def call(args: argparse.Namespace) -> None:
         ray_address=args.ray_address,
         threads=args.threads,
         command=recorded("compare", args, _RECORDED),
+        force=args.force,
+        inputs={"searched": args.searched},
         verbose=int(args.verbose),
     )
     print(f"\nWritten: {pathlib.Path(args.out) / 'report.html'} and report.json")

@@ -9,6 +9,7 @@ from typing import IO, NoReturn
 from tfunlearn._version import __version__
 from tfunlearn.commands import audit, bank, compare, methods, unlearn
 from tfunlearn.commands.arguments import folder, natural, positive, share
+from tfunlearn.commands.options import add_force
 from tfunlearn.storage import writable_folder
 
 JIT_COMPILE = {"auto": "auto", "on": True, "off": False}
@@ -152,6 +153,7 @@ def _add(
     parser.set_defaults(call=call, interrupted=interrupted)
     option = parser.add_argument
     option("--out", default=out, metavar="FOLDER", help="where to write (default: %(default)s)")
+    add_force(parser)
     option("--seed", type=natural, default=0, help="seed of all that is drawn (default: 0)")
     option(
         "--forget-fraction",
@@ -197,6 +199,7 @@ def _demo(args: argparse.Namespace) -> None:
         epochs=args.epochs,
         forget_fraction=args.forget_fraction,
         limit=args.limit,
+        force=args.force,
         verbose=int(args.verbose),
     )
     failures = [
@@ -234,5 +237,6 @@ def _data_options(args: argparse.Namespace) -> dict[str, object]:
         "epochs": args.epochs,
         "forget_fraction": args.forget_fraction,
         "limit": args.limit,
+        "force": args.force,
         "verbose": int(args.verbose),
     }

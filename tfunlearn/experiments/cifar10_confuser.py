@@ -1,7 +1,6 @@
 """The CIFAR-10 notebook: a ResNet50, a tenth of its images forgotten, four ways to confuse it."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
@@ -15,8 +14,8 @@ from tfunlearn.experiments import stage_files
 from tfunlearn.experiments.stages import SEED_STEP, Stages
 from tfunlearn.losses import WeightedSparseCategoricalCrossentropy
 from tfunlearn.report import AuditReport
+from tfunlearn.storage import Output, output
 from tfunlearn.storage.atomic import file_sha256
-from tfunlearn.storage.folder import writable_folder
 
 CLASS_WEIGHTS = (1.0, *[0.5] * 9)
 ORIGINAL_EPOCHS = 2
@@ -34,6 +33,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "retrain": {},
 }
 DEFAULT_ROWS = tuple(ROWS)[:4]
+_REPORT, _PAGE = "report.json", "report.html"
 
 
 def cifar10_confuser(
@@ -46,6 +46,7 @@ def cifar10_confuser(
     limit: int | None = None,
     rows: Sequence[str] = DEFAULT_ROWS,
     jit_compile: bool | str = "auto",
+    force: bool = False,
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
 ) -> AuditReport:
@@ -60,6 +61,7 @@ def cifar10_confuser(
         limit: use only this many training images and a fifth as many test images.
         rows: names of the rows to make, from ``ROWS``; ``"finetune@5"`` gives one its own epochs.
         jit_compile: as in ``keras.Model.compile``; True is what the notebook has, for a GPU.
+        force: overwrite a report that this command did not write.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of progress.
 
@@ -70,9 +72,9 @@ def cifar10_confuser(
     Raises:
         FileNotFoundError: if the data is not there.
         ValueError: if a row is unknown.
+        storage.Refused: if ``out`` is another command's.
     """
     plan = {row: parse_row(row, epochs) for row in rows}
-    out = writable_folder(out)
     split = make_split(data_dir, seed, forget_fraction, limit)
     weights = _backbone_weights(data_dir)
     common = {
@@ -81,7 +83,22 @@ def cifar10_confuser(
         "split": split.fingerprint(),
         "jit_compile": jit_compile,
     }
-    stages = Stages(out / "stages", common, say)
+    with output(out, "cifar10-confuser", (_REPORT, _PAGE), force=force) as results:
+        return _follow(results, plan, split, weights, common, verbose, say)
+
+
+def _follow(
+    results: Output,
+    plan: dict[str, tuple[str, int]],
+    split: ForgetSplit,
+    weights: str,
+    common: dict[str, Any],
+    verbose: int,
+    say: Callable[[str], None] | None,
+) -> AuditReport:
+    """Makes the models, stage by stage, and their report."""
+    seed, jit_compile = common["seed"], common["jit_compile"]
+    stages = Stages(results.folder / "stages", common, say)
     fit = {"batch_size": 128, "verbose": verbose}
 
     def start(number: int) -> keras.Model:
@@ -113,7 +130,7 @@ def cifar10_confuser(
             failed[row] = " ".join(str(error).split())
     files = {row: "-".join(map(str, plan[row])) if row in plan else row for row in made}
     seconds = {row: stages.seconds[file] for row, file in files.items()}
-    return _report(stages, out, made, split, seconds, failed, common, say)
+    return _report(stages, results, made, split, seconds, failed, common, say)
 
 
 def parse_row(row: str, epochs: int) -> tuple[str, int]:
@@ -143,7 +160,7 @@ def parse_row(row: str, epochs: int) -> tuple[str, int]:
 
 def _report(
     stages: Stages,
-    out: pathlib.Path,
+    results: Output,
     made: dict[str, keras.Model],
     split: ForgetSplit,
     seconds: dict[str, float],
@@ -153,11 +170,12 @@ def _report(
 ) -> AuditReport:
     """Audits the models and writes report.json and report.html: the last stage, kept like others.
 
-    The seconds that a stage took tell one making of it from another, so they are its mark here.
+    The seconds that a stage took tell one making of it from another, so they are its mark here. The
+    note holds the sha256 of the report too, so that it stands for no other.
     """
     from tfunlearn import audit
 
-    files = [out / "report.json", out / "report.html"]
+    files = [results.folder / name for name in (_REPORT, _PAGE)]
     wanted = {"rows": [[row, taken] for row, taken in seconds.items()], "failed": failed}
 
     def check(note: dict[str, Any]) -> None:
@@ -178,9 +196,9 @@ def _report(
     )
     failures = [f"{row}: failed: {reason}" for row, reason in failed.items()]
     report = dataclasses.replace(report, notes=(*failures, *report.notes))
-    report.save(files[0])
-    report.to_html(files[1])
-    written = {"files": {path.name: file_sha256(path) for path in files}}
+    new = [report.save(results.path(_REPORT)), results.path(_PAGE)]
+    report.to_html(new[1])
+    written = {"files": {path.name: file_sha256(path) for path in new}}
     stages.noted("report", lambda: written, wanted, check)
     return report
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -15,9 +16,11 @@ from tfunlearn.experiments.compare_run import Attempt, Options, Run
 from tfunlearn.experiments.stages import write_json
 from tfunlearn.pool import check_counts
 from tfunlearn.report import AuditReport
-from tfunlearn.storage.folder import writable_folder
+from tfunlearn.storage import check_output, output
+from tfunlearn.storage.output import Inputs
 
 SEARCHED = " (searched)"
+_PATIENCE = 5.0  # seconds that another run may take to put its results in place
 _SCOPES = {"whole_class": "class"}  # of the other tasks: single examples
 
 
@@ -39,6 +42,8 @@ def compare(
     threads: int | None = None,
     retries: int = 2,
     command: str = "",
+    force: bool = False,
+    inputs: Inputs | None = None,
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
 ) -> dict[str, Any]:
@@ -48,6 +53,7 @@ def compare(
     run on the original. What is finished is kept, so that a killed run goes on where it stopped. A
     row is made again if its options have changed; everything is, if data, training, versions or
     any file of this package have. Several runs may be at work on one folder: no row is made twice.
+    The files of a run appear together, at its end; see ``storage.output``.
 
     Workers give the figures that this process alone gives, but for seconds: those of workers on one
     machine are longer, and the report says how many were at work beside each other.
@@ -76,6 +82,8 @@ def compare(
             as a machine gives.
         retries: how often a row is tried again whose worker died. A method whose workers died too
             often is a row with that reason.
+        force: overwrite files in ``out`` that this command did not write, ``inputs`` excepted.
+        inputs: argument to the file that it was read from, which is never overwritten.
         command: what is noted as the command that made the report.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of output; None for silence.
@@ -88,6 +96,7 @@ def compare(
         ImportError: if Ray is asked for and not installed.
         FileNotFoundError: if the data is not there and cannot be downloaded.
         OSError: if ``out`` cannot be written to.
+        storage.Refused: if ``out`` is another command's, or an input would be overwritten.
         RuntimeError: if an original or a reference could not be made by workers.
         TypeError: if an option is something that a row cannot be kept under: a lambda, say.
         ValueError: if the task, a method or an option is unknown, or a number is out of range, or
@@ -104,10 +113,13 @@ def compare(
     check_counts(workers=workers, retries=retries, threads=threads)
     crew = Workers(workers, ray_address, threads, retries)
     crew.check(attempts)
-    out = writable_folder(out)
+    kinds, own = ("json", "html"), {"inputs": inputs, "force": force, "patience": _PATIENCE}
+    names = [f"{name}.{kind}" for name in ("report", *map(_file, numbers)) for kind in kinds]
+    check_output(out, "compare", names, **own)
+    stages = pathlib.Path(out).expanduser() / "stages"
     given = {"limit": limit, "epochs": epochs, "data_dir": data_dir}
     runs = (
-        Run(make(dataset, seed=seed, **given), out / "stages", verbose, say, attempts, 1, threads)
+        Run(make(dataset, seed=seed, **given), stages, verbose, say, attempts, 1, threads)
         for seed in numbers
     )
     reports, failed, measured = {}, {}, {}
@@ -132,14 +144,20 @@ def compare(
         "processors": _processors(measured),
         **compare_figures.figures(reports, attempts, failed, _counts(measured)),
     }
-    for seed, report in reports.items():
-        report.save(out / f"seed-{seed}.json")
-        report.to_html(out / f"seed-{seed}.html")
-    write_json(out / "report.json", result)
-    compare_page.write(out / "report.html", result)
+    with output(out, "compare", names, **own) as results:
+        for seed, report in reports.items():
+            report.save(results.path(f"{_file(seed)}.json"))
+            report.to_html(results.path(f"{_file(seed)}.html"))
+        write_json(results.path("report.json"), result)
+        compare_page.write(results.path("report.html"), result)
     for line in ("", *compare_page.table(result)):
         say(line)
     return result
+
+
+def _file(seed: int) -> str:
+    """Returns the name of a seed's files."""
+    return f"seed-{seed}"
 
 
 def plan(

@@ -1,6 +1,7 @@
 """The demonstration: forget digits in two ways, by several methods, beside retrained models."""
 
 import dataclasses
+import pathlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from tfunlearn.data import ForgetSplit, Normalizer, datasets
 from tfunlearn.experiments import demo_page
 from tfunlearn.experiments.stages import write_json
 from tfunlearn.report import AuditReport
-from tfunlearn.storage.folder import writable_folder
+from tfunlearn.storage import output
 
 BATCH_SIZE = 32
 TRAINING_EPOCHS = 20
@@ -55,6 +56,7 @@ def demo(
     limit: int | None = 500,
     which: Sequence[str] | None = SHOWN,
     training_epochs: int = TRAINING_EPOCHS,
+    force: bool = False,
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
 ) -> dict[str, AuditReport]:
@@ -73,6 +75,7 @@ def demo(
         which: names of the methods to try, ``SHOWN`` by default; None for every method there is,
             which takes several minutes.
         training_epochs: epochs of the original and of the retrained models.
+        force: overwrite files in ``out`` that this command did not write.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of output; None for silence.
 
@@ -83,38 +86,40 @@ def demo(
     Raises:
         OSError: if ``out`` cannot be written to.
         ValueError: if a setting is out of range or a method is unknown.
+        storage.Refused: if ``out`` is another command's.
     """
     say = say or (lambda line: None)
     names = [methods.describe(name).name for name in (which or methods.names())]
-    out, start = writable_folder(out), time.perf_counter()
+    out, start = pathlib.Path(out).expanduser(), time.perf_counter()
     tasks, (x, y) = _tasks(seed, forget_fraction, limit)
-    say(f"{len(y)} handwritten digits, a small convolutional network, two things to forget.")
-    original, seconds = _timed(lambda: _train(x, y, seed, training_epochs, verbose))
-    say(f"  original: trained in {seconds:.1f} s")
-    for task in tasks:
-        say(f"Forget {task.request}:")
-        task.made["original"], task.seconds["original"] = original, seconds
-        _retrain(task, original, seed, training_epochs, verbose, say)
-        _unlearn(task, original, names, seed, epochs, verbose, say)
-        _audit(task, seed)
-    lines = demo_page.table(tasks)
-    settings = {
-        "seed": seed,
-        "epochs": epochs,
-        "forget_fraction": forget_fraction,
-        "limit": limit,
-        "methods": names,
-        "training_epochs": training_epochs,
-    }
-    write_json(out / "report.json", demo_page.summary(tasks, settings))
-    for task in tasks:
-        task.report.save(out / f"{task.name}.json")
-        task.report.to_html(out / f"{task.name}.html")
-        task.report.plot(out / f"{task.name}.png")
-    demo_page.write(out / "report.html", tasks, lines)
+    files = [f"{task.name}.{kind}" for task in tasks for kind in ("html", "json", "png")]
+    with output(out, "demo", ["report.html", "report.json", *files], force=force) as results:
+        say(f"{len(y)} handwritten digits, a small convolutional network, two things to forget.")
+        original, seconds = _timed(lambda: _train(x, y, seed, training_epochs, verbose))
+        say(f"  original: trained in {seconds:.1f} s")
+        for task in tasks:
+            say(f"Forget {task.request}:")
+            task.made["original"], task.seconds["original"] = original, seconds
+            _retrain(task, original, seed, training_epochs, verbose, say)
+            _unlearn(task, original, names, seed, epochs, verbose, say)
+            _audit(task, seed)
+        lines = demo_page.table(tasks)
+        settings = {
+            "seed": seed,
+            "epochs": epochs,
+            "forget_fraction": forget_fraction,
+            "limit": limit,
+            "methods": names,
+            "training_epochs": training_epochs,
+        }
+        write_json(results.path("report.json"), demo_page.summary(tasks, settings))
+        for task in tasks:
+            task.report.save(results.path(f"{task.name}.json"))
+            task.report.to_html(results.path(f"{task.name}.html"))
+            task.report.plot(results.path(f"{task.name}.png"))
+        demo_page.write(results.path("report.html"), tasks, lines)
     for line in ("", *lines, ""):
         say(line)
-    files = [f"{task.name}.{kind}" for task in tasks for kind in ("html", "json", "png")]
     say(f"Written to {out} in {time.perf_counter() - start:.0f} s: report.html, report.json,")
     say(f"  {', '.join(files)}")
     say(f"Next: open {out / 'report.html'} and compare the rows with the retrained models.")

@@ -12,7 +12,7 @@ from tfunlearn.audit import outputs
 from tfunlearn.audit.environment import environment
 from tfunlearn.data import ForgetSplit, Normalizer, datasets
 from tfunlearn.experiments.stages import SEED_STEP, Stages, write_json
-from tfunlearn.storage.folder import writable_folder
+from tfunlearn.storage import output
 
 BATCH_SIZE = 32
 LEARNING_RATE = 5e-3
@@ -28,6 +28,7 @@ def mnist_retrain(
     forget_fraction: float = 0.9,
     limit: int | None = None,
     init: Literal["keras", "torch"] = "torch",
+    force: bool = False,
     verbose: int = 0,
     say: Callable[[str], None] | None = print,
 ) -> dict[str, Any]:
@@ -41,6 +42,7 @@ def mnist_retrain(
         forget_fraction: share of the training images to forget, inside (0, 1).
         limit: use only this many training images and a sixth as many test images.
         init: initial weights, as in ``models.mnist_dense``; ``"torch"`` as in the notebook.
+        force: overwrite a ``result.json`` that this command did not write.
         verbose: as in ``keras.Model.fit``.
         say: called with each line of output; None for silence.
 
@@ -52,12 +54,12 @@ def mnist_retrain(
         FileNotFoundError: if the data is not there and cannot be downloaded.
         OSError: if ``out`` cannot be written to.
         ValueError: if a setting is out of range.
+        storage.Refused: if ``out`` is another command's.
 
     Reference: the notebook "Retrain-from-scratch Unlearning on MNIST".
     Deviation: everything is seeded; the erased model is drawn from another seed than the first.
     """
     say = say or (lambda line: None)
-    out = writable_folder(out)
     split, train = make_split(data_dir, seed, forget_fraction, limit)
     say(str(split))
     settings = {
@@ -72,16 +74,17 @@ def mnist_retrain(
         "momentum": MOMENTUM,
         "split": split.fingerprint(),
     }
-    stages = Stages(out / "stages", settings, say)
-    figures = _follow(stages, split, train, settings, verbose, say)
-    seconds = round(sum(stages.seconds.values()), 3)
-    result = {
-        **figures,
-        "seconds": seconds,
-        "settings": settings,
-        "environment": environment(),
-    }
-    write_json(out / "result.json", result)
+    with output(out, "mnist-retrain", ["result.json"], force=force) as results:
+        stages = Stages(results.folder / "stages", settings, say)
+        figures = _follow(stages, split, train, settings, verbose, say)
+        seconds = round(sum(stages.seconds.values()), 3)
+        result = {
+            **figures,
+            "seconds": seconds,
+            "settings": settings,
+            "environment": environment(),
+        }
+        write_json(results.path("result.json"), result)
     for line in summary(result):
         say(line)
     return result

@@ -25,6 +25,7 @@ import os
 import pathlib
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tfunlearn.reading import expanded
@@ -36,6 +37,8 @@ from tfunlearn.storage.manifest import MANIFEST, PRIVATE, Manifest, look, plain_
 from tfunlearn.storage.refused import Refused
 
 __all__ = ["Inputs", "Output", "check_output", "output"]
+
+_PAUSE = 0.05  # seconds between looks at a folder that another command is at work on
 
 Path = str | os.PathLike[str]
 Inputs = Mapping[str, Path | Sequence[Path] | None]
@@ -80,6 +83,7 @@ def output(
     *,
     inputs: Inputs | None = None,
     force: bool = False,
+    patience: float = 0.0,
 ) -> Iterator[Output]:
     """Opens a folder for the results of a command, which appear at the end of the block together.
 
@@ -93,6 +97,7 @@ def output(
         names: The files that may be written.
         inputs: Argument to the file or files that are read for it.
         force: Overwrite files that this command did not write, inputs excepted.
+        patience: Seconds to wait for another command that is at work on the folder.
 
     Yields:
         Where to write.
@@ -115,7 +120,7 @@ def output(
     """
     read = _read(inputs or {})
     folder = writable_folder(out).resolve()
-    with _owned(folder, out):
+    with _owned(folder, out, patience):
         changes = _Changes(folder, out, command, names, read, force)
         changes.check()
         results = Output(folder, names)
@@ -132,6 +137,7 @@ def check_output(
     *,
     inputs: Inputs | None = None,
     force: bool = False,
+    patience: float = 0.0,
 ) -> None:
     """Raises at once what `output` would raise; for a command that opens its output at its end.
 
@@ -144,18 +150,19 @@ def check_output(
         names: As in `output`.
         inputs: As in `output`.
         force: As in `output`.
+        patience: As in `output`.
 
     Raises:
         OSError: As `output`.
         Refused: As `output`.
     """
     folder = writable_folder(out).resolve()
-    with _owned(folder, out):
+    with _owned(folder, out, patience):
         _Changes(folder, out, command, names, _read(inputs or {}), force).check()
 
 
 @contextlib.contextmanager
-def _owned(folder: pathlib.Path, out: Path) -> Iterator[None]:
+def _owned(folder: pathlib.Path, out: Path, patience: float) -> Iterator[None]:
     """Claims a folder for the time of a block; completes or clears what is left of a command."""
     private = folder / PRIVATE
     if os.path.lexists(private) and not stat.S_ISDIR(os.lstat(private).st_mode):
@@ -163,7 +170,12 @@ def _owned(folder: pathlib.Path, out: Path) -> Iterator[None]:
             f"out: {str(private)!r} is in the way. Expected: a folder of that name, or none. "
             "Received: something else."
         )
-    with claimed(private / LOCK) as mine:
+    end = time.monotonic() + patience
+    with contextlib.ExitStack() as stack:
+        mine = stack.enter_context(claimed(private / LOCK))
+        while not mine and time.monotonic() < end:
+            time.sleep(_PAUSE)
+            mine = stack.enter_context(claimed(private / LOCK))
         if not mine:
             raise Refused(
                 "out: another command is at work on the folder. Expected: a folder that no other "
