@@ -369,3 +369,13 @@ def test_kept_weights_are_the_same_bytes_whatever_the_layers_are_called(tmp_path
     assert found[0] == found[1]
     assert "model.weights.h5" in found[0]
     assert any(np.ptp(weight) > 0 for weight in own_weights)
+
+
+def test_a_fill_removes_copies_of_data_that_died_in_any_bank_of_the_directory(tmp_path):
+    bank = make_bank(tmp_path)
+    bank.fill(1)
+    other = tmp_path / "another"
+    (other / ".scratch-0123456789abcdef.tmp").mkdir(parents=True)
+    (other / "bank.json").write_text("{}")
+    assert bank.fill(1) == 0
+    assert list(other.glob(".*")) == []

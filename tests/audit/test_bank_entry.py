@@ -220,7 +220,7 @@ def test_a_writing_may_stop_at_any_step(tmp_path, monkeypatch, damaged):
 
 
 def test_leftovers_of_the_living_stay(entries):
-    part = entries.folder / ".out-4.abc.tmp"
+    part = entries.folder / ".out-4.0123456789abcdef.tmp"
     part.mkdir()
     with entries.claim(Item(4, False)), entries.scratch() as scratch:
         assert make_entries(entries.folder).clear_all() == 0
@@ -233,11 +233,11 @@ def test_leftovers_of_the_living_stay(entries):
 
 
 def test_a_scratch_folder_of_the_dead_goes_with_its_lock(entries):
-    (entries.folder / ".scratch-1.tmp").mkdir()
+    (entries.folder / ".scratch-0123456789abcdef.tmp").mkdir()
     (entries.folder / ".bank.json.77.tmp").write_text("half")
     assert entries.clear_all() == 2
     assert names(entries.folder) == ["locks", "out-3"]
-    assert "scratch-1" not in names(entries.folder / "locks")
+    assert "scratch-0123456789abcdef" not in names(entries.folder / "locks")
 
 
 def test_settings_are_written_once(entries):
@@ -249,3 +249,12 @@ def test_settings_are_written_once(entries):
     before = path.stat()
     entries.write_settings({"epochs": 1})
     assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_what_others_keep_under_such_names_stays(entries):
+    kept = [".mine.tmp", ".out-x.tmp", ".out-3.mine.tmp", ".scratch-mine.tmp", ".bank.json.tmp"]
+    for name in kept:
+        (entries.folder / name).write_text("mine")
+    assert entries.clear_all() == 0
+    entries.clear(ITEM)
+    assert [name for name in names(entries.folder) if name.startswith(".")] == sorted(kept)

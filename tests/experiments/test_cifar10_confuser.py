@@ -10,6 +10,7 @@ from tfunlearn.experiments import cifar10_confuser as experiment
 from tfunlearn.experiments.stage_files import write_note
 from tfunlearn.experiments.stages import SEED_STEP
 from tfunlearn.report import AuditReport
+from tfunlearn.storage import Refused
 from tfunlearn.storage.atomic import file_sha256
 
 
@@ -59,8 +60,10 @@ def test_the_report_is_kept_and_made_again_when_it_must_be(small, tmp_path):
     experiment.cifar10_confuser(tmp_path, **small)
     assert (tmp_path / "report.html").is_file()
     (tmp_path / "report.json").write_text('{"half":')
-    said = []
-    assert len(experiment.cifar10_confuser(tmp_path, **{**small, "say": said.append}).rows) == 4
+    with pytest.raises(Refused, match=r"files that it did not write: report\.json"):
+        experiment.cifar10_confuser(tmp_path, **small)
+    said, forced = [], {**small, "force": True}
+    assert len(experiment.cifar10_confuser(tmp_path, **{**forced, "say": said.append}).rows) == 4
     assert any(
         line.startswith("report: damaged (report.json is torn") and line.endswith("; made again")
         for line in said
@@ -69,7 +72,7 @@ def test_the_report_is_kept_and_made_again_when_it_must_be(small, tmp_path):
     html = (tmp_path / "report.html").read_bytes()
     (tmp_path / "report.html").write_bytes(html[:100])
     (tmp_path / "stages" / "original.keras").write_bytes(b"torn")
-    again = experiment.cifar10_confuser(tmp_path, **small)
+    again = experiment.cifar10_confuser(tmp_path, **forced)
     assert not any("failed" in note for note in again.notes)  # no row is blamed for it
     assert len((tmp_path / "report.html").read_bytes()) > 1000
     fewer = experiment.cifar10_confuser(tmp_path, **{**small, "rows": ["finetune"]})

@@ -9,12 +9,9 @@ import pathlib
 import shutil
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from kills import killed_at
 
-from tfunlearn.audit.bank_entry import Entries
-from tfunlearn.audit.bank_job import Item, Made
 from tfunlearn.experiments import (
     audit_file,
     cifar10_confuser,
@@ -186,30 +183,3 @@ def test_files_of_another_origin(command, tmp_path):
     assert there(tmp_path / "out") == before
     assert name in Manifest.of(tmp_path / "start").files
     assert not (tmp_path / "out" / PRIVATE).exists()
-
-
-def test_a_kill_at_any_event_of_writing_a_model_of_a_bank(tmp_path):
-    """A damaged model is made again: it is damaged still, or whole, and nothing of others goes."""
-    made = Made({"forget": np.ones((2, 3), "float32")}, {"forget": 0.5}, 1.0, None, {})
-    item, key = Item(3, False), "k" * 64
-
-    def entries(folder):
-        return Entries(folder, key, ("forget",), False)
-
-    start = tmp_path / "start"
-    entries(start).write(item, made)
-    (start / item.name / "note.json").write_text("torn")
-    (start / ".mine.tmp").write_text("mine")
-    for number in itertools.count():
-        folder = shutil.copytree(start, tmp_path / f"{number}")
-        with pytest.MonkeyPatch.context() as patch, killed_at(number, patch) as events:
-            entries(folder).write(item, made)
-        fault = entries(folder).fault(item)
-        assert fault in (None, "not there", "note.json is torn"), (fault, events)
-        entries(folder).clear_all()
-        entries(folder).write(item, made)
-        assert entries(folder).fault(item) is None
-        assert sorted(path.name for path in folder.glob(".*")) == [".mine.tmp"]
-        if len(events) <= number:
-            break
-    assert number > 5

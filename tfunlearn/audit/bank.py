@@ -13,7 +13,7 @@ import numpy as np
 
 from tfunlearn import models
 from tfunlearn.audit import bank_spool, marks
-from tfunlearn.audit.bank_entry import Entries
+from tfunlearn.audit.bank_entry import SETTINGS, Entries
 from tfunlearn.audit.bank_job import Item, Job, whole
 from tfunlearn.audit.bank_key import data_marks, settings, weighting
 from tfunlearn.audit.bank_make import make_here
@@ -24,6 +24,7 @@ from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check
 from tfunlearn.pool import DIED, ERROR, LOST, Event, check_counts, until_done
 from tfunlearn.reading import expanded
+from tfunlearn.storage import clear_scratch
 from tfunlearn.training import Recipe, check_epochs
 
 __all__ = ["ReferenceBank"]
@@ -181,7 +182,10 @@ class ReferenceBank(BankReading):
         if include_forget:
             whole(self._job.split)  # raises if there is no such thing
         self._entries.write_settings(self.settings)
-        if left := self._entries.clear_all():
+        left = self._entries.clear_all()
+        for other in self.folder.parent.glob(f"*/{SETTINGS}"):  # copies of data, of any bank here
+            left += clear_scratch(other.parent)
+        if left:
             self._say(f"{left} leftovers of a process that died: removed")
         self._require_distinct()
         todo = [item for item in items if self._fault(item, "made again") is not None]

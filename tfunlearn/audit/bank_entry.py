@@ -29,6 +29,10 @@ __all__ = ["ABSENT", "SETTINGS", "WEIGHTS", "Entries", "item_named"]
 
 ABSENT, LOCKS = "not there", "locks"
 NOTE, SETTINGS, WEIGHTS, VERSION = "note.json", "bank.json", "model.weights.h5", 1
+_LEFT = re.compile(  # what is being written: a model, the copy of the data, or the settings
+    rf"\.(?P<ours>(in|out)-[0-9]+|{SCRATCH}[0-9a-f]{{16}})(\.[0-9a-f]{{16}})?\.tmp"
+    r"|\.(?P<settings>bank)\.json\.[0-9]+\.tmp"
+)
 _NAME = re.compile("(in|out)-(0|[1-9][0-9]{0,17})")  # one spelling a seed, or copies would count
 
 
@@ -165,13 +169,17 @@ class Entries:
     def clear(self, item: Item) -> None:
         """Removes what is left of writings of a model that did not end; its claim is ours."""
         for path in self.folder.glob(f".{item.name}.*.tmp"):
-            _remove(path)
+            if _LEFT.fullmatch(path.name):
+                _remove(path)
 
     def clear_all(self) -> int:
         """Removes what dead processes left; returns how many leftovers there were."""
         count = 0
         for path in self.folder.glob(".*.tmp"):
-            lock = self._lock(path.name.split(".")[1])
+            found = _LEFT.fullmatch(path.name)
+            if found is None:  # not one of ours
+                continue
+            lock = self._lock(found["settings"] or found["ours"])
             with claimed(lock) as mine:
                 if not mine or not path.exists():  # the one who writes it is alive
                     continue

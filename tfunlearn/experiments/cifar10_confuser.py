@@ -16,6 +16,7 @@ from tfunlearn.losses import WeightedSparseCategoricalCrossentropy
 from tfunlearn.report import AuditReport
 from tfunlearn.storage import Output, output
 from tfunlearn.storage.atomic import file_sha256
+from tfunlearn.storage.scratch import clear_writings
 
 CLASS_WEIGHTS = (1.0, *[0.5] * 9)
 ORIGINAL_EPOCHS = 2
@@ -98,6 +99,7 @@ def _follow(
 ) -> AuditReport:
     """Makes the models, stage by stage, and their report."""
     seed, jit_compile = common["seed"], common["jit_compile"]
+    clear_writings(results.folder / "stages")
     stages = Stages(results.folder / "stages", common, say)
     fit = {"batch_size": 128, "verbose": verbose}
 

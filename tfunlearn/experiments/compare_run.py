@@ -25,6 +25,7 @@ from tfunlearn.experiments.stages import SEED_STEP, Figures, Stages
 from tfunlearn.methods import finetune, retrain
 from tfunlearn.pool import BUSY, MADE, THERE, Event, claimed, here, until_done
 from tfunlearn.report import AuditReport, Column, Row, reading, wording
+from tfunlearn.storage.scratch import clear_writings
 from tfunlearn.training import Diverged
 
 Options = Mapping[str, Any]
@@ -110,6 +111,7 @@ class Run:
         while True:
             with claimed(self._lock(ORIGINAL)) as mine:
                 if mine:
+                    self._clear(ORIGINAL)
                     return self._staged(
                         ORIGINAL, lambda: self.scenario.train(verbose=self._verbose), {}
                     )
@@ -182,6 +184,7 @@ class Run:
             if self.has(label):
                 return Event(THERE, stage)
             bench = self._bench  # with the original: if that fails, no method has
+            self._clear(label)
             try:
                 seconds = self._make(bench, label).values["seconds"]
             except OSError:
@@ -295,6 +298,10 @@ class Run:
     def _labels(self, references: int) -> list[str]:
         """Returns the names of all rows, in their order."""
         return [ORIGINAL, *map(_reference, range(1, references + 1)), *self._attempts]
+
+    def _clear(self, label: str) -> None:
+        """Removes what a dead process left half-written of a row, whose claim is ours."""
+        clear_writings(self._stages.folder, [path.name for path in self.files(label)])
 
     def _lock(self, name: str) -> pathlib.Path:
         return self._stages.folder / "locks" / name

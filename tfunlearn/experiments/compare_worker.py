@@ -2,7 +2,6 @@
 
 import contextlib
 import pathlib
-import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from tfunlearn.experiments.compare_bench import ORIGINAL
 from tfunlearn.experiments.compare_run import Run
 from tfunlearn.pool import Event
 from tfunlearn.storage.atomic import write_atomically
+from tfunlearn.storage.scratch import temporary
 
 Files = Mapping[str, np.ndarray]
 
@@ -41,7 +41,7 @@ def start_apart(
         options: as in ``start``, without the place of the stages.
         stack: is closed when the worker ends.
     """
-    place = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    place = stack.enter_context(temporary())
     runs = _Runs(folder, place, options)
 
     def answer(question: dict[str, Any], files: Files, original: Files) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tfunlearn.audit.environment import environment
 from tfunlearn.data import ForgetSplit, Normalizer, datasets
 from tfunlearn.experiments.stages import SEED_STEP, Stages, write_json
 from tfunlearn.storage import output
+from tfunlearn.storage.scratch import clear_writings
 
 BATCH_SIZE = 32
 LEARNING_RATE = 5e-3
@@ -75,6 +76,7 @@ def mnist_retrain(
         "split": split.fingerprint(),
     }
     with output(out, "mnist-retrain", ["result.json"], force=force) as results:
+        clear_writings(results.folder / "stages")
         stages = Stages(results.folder / "stages", settings, say)
         figures = _follow(stages, split, train, settings, verbose, say)
         seconds = round(sum(stages.seconds.values()), 3)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import pathlib
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +16,7 @@ import numpy as np
 from tfunlearn.pool.events import BUSY, ERROR, LOST, THERE, Event
 from tfunlearn.pool.line import Line
 from tfunlearn.pool.work import Work, begin
+from tfunlearn.storage.scratch import temporary
 
 __all__ = ["Exchange", "RemoteWorker", "import_ray", "running", "size", "with_ray"]
 
@@ -79,7 +79,7 @@ class RemoteWorker:
 
     def _begin(self) -> Callable[..., Any]:
         """Writes the files and returns the function that answers."""
-        folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = self._stack.enter_context(temporary())
         for name, content in self._files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content.data)
