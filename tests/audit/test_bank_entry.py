@@ -15,6 +15,7 @@ from tfunlearn.audit.bank_entry import ABSENT, Entries
 from tfunlearn.audit.bank_job import Item, Made
 from tfunlearn.audit.bank_make import make
 from tfunlearn.pool import BUSY, MADE, THERE
+from tfunlearn.storage import Refused
 
 ROLES = ("forget", "test")
 ITEM = Item(3, False)
@@ -258,3 +259,21 @@ def test_what_others_keep_under_such_names_stays(entries):
     assert entries.clear_all() == 0
     entries.clear(ITEM)
     assert [name for name in names(entries.folder) if name.startswith(".")] == sorted(kept)
+
+
+@pytest.mark.parametrize("kind", ["a file", "files in a folder", "a link"])
+def test_what_others_put_where_a_model_goes_is_not_replaced(kind, entries, tmp_path):
+    item, place = Item(9, False), entries.folder / "out-9"
+    (tmp_path / "kept").mkdir()
+    if kind == "a file":
+        place.write_text("mine")
+    elif kind == "a link":
+        place.symlink_to(tmp_path / "kept")
+    else:
+        place.mkdir()
+        (place / "notes").write_text("mine")
+    trainer = FakeTrainer()
+    with pytest.raises(Refused, match=r"out: .*out-9' is where a model of the bank goes"):
+        make(trainer, entries, item)
+    assert trainer.made == []
+    assert place.exists()

@@ -23,6 +23,7 @@ from tfunlearn.pool import claimed, scratch
 from tfunlearn.reading import parse_json
 from tfunlearn.reading.npz import parse_npy
 from tfunlearn.storage.atomic import naming, write_atomically
+from tfunlearn.storage.refused import Refused
 from tfunlearn.storage.scratch import SCRATCH
 
 __all__ = ["ABSENT", "SETTINGS", "WEIGHTS", "Entries", "item_named"]
@@ -33,6 +34,7 @@ _LEFT = re.compile(  # what is being written: a model, the copy of the data, or 
     rf"\.(?P<ours>(in|out)-[0-9]+|{SCRATCH}[0-9a-f]{{16}})(\.[0-9a-f]{{16}})?\.tmp"
     r"|\.(?P<settings>bank)\.json\.[0-9]+\.tmp"
 )
+_OURS = re.compile("note.json|logits-.+[.]npy|model[.]weights[.]h5")
 _NAME = re.compile("(in|out)-(0|[1-9][0-9]{0,17})")  # one spelling a seed, or copies would count
 
 
@@ -165,6 +167,25 @@ class Entries:
         finally:
             _remove(part)
         self.clear(item)
+
+    def require_ours(self, item: Item) -> None:
+        """Raises if what lies where a model goes, and would be replaced, is somebody else's.
+
+        Raises:
+            Refused: With what is there.
+        """
+        path = self.folder / item.name
+        if not os.path.lexists(path):
+            return
+        if path.is_symlink() or not path.is_dir():
+            found = ["no folder"]
+        else:
+            found = [one.name for one in path.iterdir() if not _OURS.fullmatch(one.name)]
+        if found:
+            raise Refused(
+                f"out: {str(path)!r} is where a model of the bank goes. Expected: the bank's files "
+                f"alone; move others away. Received: {', '.join(sorted(found))}."
+            )
 
     def clear(self, item: Item) -> None:
         """Removes what is left of writings of a model that did not end; its claim is ours."""

@@ -22,12 +22,14 @@ def make(trainer: Trainer, entries: Entries, item: Item) -> Event:
 
     Raises:
         RuntimeError: If its training changed nothing or diverged.
+        Refused: If files of somebody else are where it goes.
     """
     with entries.claim(item) as mine:
         if not mine:
             return Event(BUSY, item)
         if entries.fault(item) is None:
             return Event(THERE, item)
+        entries.require_ours(item)
         made = trainer.make(item)
         entries.write(item, made)
     return Event(MADE, item, f"in {made.seconds:.1f} s")
