@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -15,6 +14,7 @@ from tfunlearn.experiments.compare_make import Workers, make_with_workers
 from tfunlearn.experiments.compare_run import Attempt, Options, Run
 from tfunlearn.experiments.stages import write_json
 from tfunlearn.pool import check_counts
+from tfunlearn.reading import expanded
 from tfunlearn.report import AuditReport
 from tfunlearn.storage import check_output, output
 from tfunlearn.storage.output import Inputs
@@ -116,7 +116,7 @@ def compare(
     kinds, own = ("json", "html"), {"inputs": inputs, "force": force, "patience": _PATIENCE}
     names = [f"{name}.{kind}" for name in ("report", *map(_file, numbers)) for kind in kinds]
     check_output(out, "compare", names, **own)
-    stages = pathlib.Path(out).expanduser() / "stages"
+    stages = expanded(out, "out") / "stages"
     given = {"limit": limit, "epochs": epochs, "data_dir": data_dir}
     runs = (
         Run(make(dataset, seed=seed, **given), stages, verbose, say, attempts, 1, threads)

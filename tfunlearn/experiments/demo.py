@@ -1,7 +1,6 @@
 """The demonstration: forget digits in two ways, by several methods, beside retrained models."""
 
 import dataclasses
-import pathlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from tfunlearn import methods, models
 from tfunlearn.data import ForgetSplit, Normalizer, datasets
 from tfunlearn.experiments import demo_page
 from tfunlearn.experiments.stages import write_json
+from tfunlearn.reading import expanded
 from tfunlearn.report import AuditReport
 from tfunlearn.storage import output
 
@@ -90,7 +90,7 @@ def demo(
     """
     say = say or (lambda line: None)
     names = [methods.describe(name).name for name in (which or methods.names())]
-    out, start = pathlib.Path(out).expanduser(), time.perf_counter()
+    out, start = expanded(out, "out"), time.perf_counter()
     tasks, (x, y) = _tasks(seed, forget_fraction, limit)
     files = [f"{task.name}.{kind}" for task in tasks for kind in ("html", "json", "png")]
     with output(out, "demo", ["report.html", "report.json", *files], force=force) as results:
