@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.report.conftest import make_report, make_row
 from tests.report.evidence_case import make_audit, make_evidence
 from tfunlearn.report import AuditReport, schema
+from tfunlearn.report.parts import ModelFile
 
 from .mutations import changed, damaged, outcome, places
 
@@ -27,6 +28,7 @@ def _full():
         reference_seeds=(4, 5),
         evidence={"original": make_evidence(1, images=True), "finetune": make_evidence(0, count=7)},
         fingerprints={"original": "0" * 64},
+        files={"original": ModelFile("a.keras", "0" * 64, beside=True)},
         command="tfunlearn audit --bank b",
     )
 
@@ -91,6 +93,7 @@ E = ("evidence", "original")
         (("split", "sizes", "forget"), "a", "split.sizes.forget must be a count"),
         (("split", "sizes"), {"forget": 1, "retain": 1}, "split.sizes must be there for"),
         (("split", "class_counts", "test"), [], "split.class_counts.test must be a count for"),
+        (("split", "class_counts", "retain"), [1], "split.class_counts.retain must be of as"),
         (("split", "fractions", "forget"), "x", "split.fractions.forget must be a number"),
         (("histogram_edges",), [1.0], "histogram_edges must be two edges or more"),
         (("histogram_edges", 0), 0.0, "histogram_edges must be above 0"),

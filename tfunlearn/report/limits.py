@@ -47,6 +47,8 @@ def _check_split(split: Mapping[str, Any]) -> None:
         own = counts[role]
         whole = isinstance(own, list | tuple) and own and all(map(_is_count, own))
         _require(whole, f"split.class_counts.{role}", "a count for each class", own)
+        even = len(own) == len(counts["forget"])
+        _require(even, f"split.class_counts.{role}", "of as many classes as forget", own)
     _require(sizes["forget"] + sizes["retain"] > 0, "split.sizes", "of training examples", 0)
     for role, share in split["fractions"].items():
         number = isinstance(share, int | float) and not isinstance(share, bool)
