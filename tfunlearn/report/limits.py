@@ -31,8 +31,12 @@ def check(report: AuditReport) -> None:
     _check_edges("histogram_edges", report.histogram_edges)
     _require(report.histogram_edges[0] > 0, "histogram_edges", "above 0", report.histogram_edges[0])
     _check_rows(report)
+    figures: list[str] | None = None
     for name, own in report.evidence.items():
         _check_evidence(f"evidence.{name}", own)
+        names = [figure.name for figure in own.figures]
+        figures = names if figures is None else figures
+        _require(names == figures, f"evidence.{name}.figures", f"those named {figures}", names)
 
 
 def _check_split(split: Mapping[str, Any]) -> None:
@@ -78,6 +82,8 @@ def _check_rows(report: AuditReport) -> None:
 
 
 def _check_evidence(where: str, evidence: Evidence) -> None:
+    count = evidence.verdict.references
+    _require(_is_count(count), f"{where}.verdict.references", "a count", count)
     for place, attack in enumerate(evidence.attacks):
         _check_attack(f"{where}.attacks[{place}]", attack)
     if evidence.margins.edges:
@@ -90,6 +96,7 @@ def _check_attack(where: str, attack: AttackResult) -> None:
     """Refuses counts and rates that are none, and curves of two lengths."""
     for key in ("members", "nonmembers"):
         _require(_is_count(getattr(attack, key)), f"{where}.{key}", "a count", getattr(attack, key))
+    _require(attack.nonmembers > 0, f"{where}.nonmembers", "above 0", 0)
     for key in ("fpr", "tpr"):
         rates = getattr(attack, key)
         _require(all(0 <= r <= 1 for r in rates), f"{where}.{key}", "between 0 and 1", rates)
