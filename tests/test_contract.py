@@ -17,7 +17,8 @@ def _cases():
     for name in methods.names():
         for function in testing.checks():
             marks = [pytest.mark.xdist_group(name)]  # the checks share a run of the method
-            marks += [pytest.mark.slow] if function.__name__ in SLOW else []
+            slow = function.__name__ in SLOW | {"check_weights"}  # two runs of each method
+            marks += [pytest.mark.slow] if slow else []
             yield pytest.param(name, function, marks=marks, id=f"{name}-{function.__name__}")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import elsewhere
-from tfunlearn import data
+from tfunlearn import data, gradients, losses, models
 from tfunlearn.data.spool import read_split, write_split
 from tfunlearn.data.streams import batches, batches_to_read, pairs
 
@@ -225,3 +225,12 @@ def test_bad_weights_of_a_dataset():
             data.from_dataset(sliced(x, y, part), forget=FORGET, test=(x, y))
     with pytest.raises(ValueError, match=r"test: sample weights are of training.*dataset.map"):
         data.from_dataset(sliced(x, y, w), forget=FORGET, test=sliced(x, y, w).batch(4))
+
+
+@pytest.mark.parametrize("kind", ["arrays", "batched", "list"])
+def test_gradients_are_not_weighted(kind):
+    stream = batches(make("arrays" if kind == "list" else kind), "forget")
+    stream = list(stream) if kind == "list" else stream
+    net = models.mnist_dense(2, 3, seed=0)
+    with pytest.raises(ValueError, match=r"batches: .*split.unweighted\(\)"):
+        gradients.gradient_sum(net, stream, losses.cross_entropy)

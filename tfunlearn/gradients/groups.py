@@ -18,7 +18,12 @@ def filled(batches: Any, chunk: int | None) -> Iterator[tuple[Any, Any, np.ndarr
         chunk: the most examples of a batch, or None for those that it has.
     """
     size = 0
-    for x, y in _read(batches):
+    for x, y, *weights in _read(batches):
+        if weights:
+            raise ValueError(
+                "batches: gradients are summed over examples that count alike. Expected: batches "
+                "(x, y), as of split.unweighted(). Received: sample weights as a third part."
+            )
         size = max(size, len(x) if chunk is None else min(chunk, len(x)))
         for start in range(0, len(x), size):
             rows = np.arange(start, start + size)
@@ -74,4 +79,4 @@ def _read(batches: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     if isinstance(batches, keras.utils.PyDataset):
         batches.on_epoch_begin()
         return (batches[index] for index in range(len(batches)))
-    return ((np.asarray(x), np.asarray(y)) for x, y in batches)
+    return (tuple(map(np.asarray, batch)) for batch in batches)
