@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from tfunlearn import attacks, audit, metrics, models
-from tfunlearn.audit import banked
 from tfunlearn.audit.evidence import evidence
 from tfunlearn.audit.references import References
 from tfunlearn.data import ForgetSplit
-from tfunlearn.report import AuditReport
+from tfunlearn.report import AuditReport, wording
 
 from .conftest import make_model
 from .many import FakeBank
@@ -279,7 +278,7 @@ def test_names_and_levels_are_checked(rows, split, bank):
     [([3], "3"), ([0, 1], "0, 1"), ([0, 1, 2], "0 to 2"), ([5, 7, 8, 9, 20], "5, 7 to 9, 20")],
 )
 def test_seeds_as_text(seeds, text):
-    assert banked.shown_seeds(seeds) == text
+    assert wording.shown_seeds(seeds) == text
 
 
 def test_a_real_bank(tmp_path):

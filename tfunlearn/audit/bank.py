@@ -13,7 +13,7 @@ import numpy as np
 
 from tfunlearn import models
 from tfunlearn.audit import bank_spool, marks
-from tfunlearn.audit.bank_entry import SETTINGS, Entries
+from tfunlearn.audit.bank_entry import DIVERGED, SETTINGS, Entries
 from tfunlearn.audit.bank_job import Item, Job, whole
 from tfunlearn.audit.bank_key import data_marks, settings, weighting
 from tfunlearn.audit.bank_make import make_here
@@ -24,6 +24,7 @@ from tfunlearn.data import ForgetSplit
 from tfunlearn.methods.checks import check
 from tfunlearn.pool import DIED, ERROR, LOST, Event, check_counts, until_done
 from tfunlearn.reading import expanded
+from tfunlearn.report.wording import shown_seeds
 from tfunlearn.storage import clear_scratch
 from tfunlearn.training import Recipe, check_epochs
 
@@ -147,9 +148,13 @@ class ReferenceBank(BankReading):
         workers: int | None = None,
         ray_address: str | None = None,
         retries: int = 2,
+        retry_diverged: bool = False,
         progress: Callable[[int, int, str], None] | None = None,
     ) -> int:
         """Makes what is missing of the first models of the bank.
+
+        A model whose training diverges is kept as a fact, by its seed: it is none of the models,
+        the others are made all the same, and it is not tried again unless asked.
 
         May be killed at any moment and run again, and several may run at once, on one machine or
         on a shared folder: no model is made twice. The same seed gives the same bytes however
@@ -163,18 +168,21 @@ class ReferenceBank(BankReading):
             ray_address: Work on Ray: the address of a cluster, "auto" for the one that runs, or
                 "local" to start one here. Results come back to this process, which writes them.
             retries: How often a model is tried again whose process died.
+            retry_diverged: Try again the models that are known to diverge.
             progress: Called with the number of models done in this call, of all that it has to
                 do, and a line on the last one.
 
         Returns:
-            How many models were made, by this call or by another process meanwhile. Costs
-            `epochs` passes over the training examples for each.
+            How many models were made, by this call or by another process meanwhile; those that
+            diverged are not among them, see `diverged`. Costs `epochs` passes over the training
+            examples for each.
 
         Raises:
             ImportError: If Ray is asked for and not installed.
             OSError: If the folder cannot be written to.
-            RuntimeError: If a training failed or a model's process died too often; what was
-                finished is kept. Also if the split's arrays were changed since the bank was made.
+            RuntimeError: If a training failed, every model diverged, or a model's process died too
+                often; what was finished is kept. Also if the split's arrays were changed since the
+                bank was made.
             ValueError: If an argument is out of range, or the job cannot be given to processes.
         """
         items = self._wanted(count, include_forget)
@@ -188,11 +196,26 @@ class ReferenceBank(BankReading):
         if left:
             self._say(f"{left} leftovers of a process that died: removed")
         self._require_distinct()
-        todo = [item for item in items if self._fault(item, "made again") is not None]
-        if not todo:
-            return 0
+        if retry_diverged:
+            for item in items:
+                self._entries.forget_diverged(item)
+        faults = {item: self._fault(item, "made again") for item in items}
+        todo = [item for item, fault in faults.items() if fault not in (None, DIVERGED)]
+        made = self._make(todo, workers, ray_address, retries, progress) if todo else 0
+        self._say_diverged(items)
+        return made
+
+    def _make(
+        self,
+        todo: list[Item],
+        workers: int | None,
+        ray_address: str | None,
+        retries: int,
+        progress: Callable[[int, int, str], None] | None,
+    ) -> int:
+        """Makes models; returns how many were made, those that diverged left out."""
         self._require_same_data()
-        done, total = 0, len(todo)
+        done, diverged, total = 0, 0, len(todo)
         with (
             self._maker(workers, ray_address, retries) as make,
             contextlib.closing(until_done(todo, make, self._free)) as events,
@@ -205,19 +228,42 @@ class ReferenceBank(BankReading):
                     words = "its process " if event.kind == LOST else ""
                     raise RuntimeError(f"{event.item}: {words}{event.text}")
                 done += 1
+                diverged += event.kind == DIVERGED
                 if progress is not None:
                     progress(done, total, str(event))
-        return done
+        return done - diverged
+
+    def _say_diverged(self, items: list[Item]) -> None:
+        """Says which of some models diverged; raises if all did."""
+        side = items[0].include_forget
+        known = self._entries.diverged(side)
+        seeds = [item.seed for item in items if item.seed in known]
+        if not seeds:
+            return
+        again = "Not tried again unless asked: retry_diverged=True, or --retry-diverged."
+        if len(seeds) == len(items):
+            raise RuntimeError(
+                f"count: the training of each of {len(items)} models diverged. Expected: at least "
+                f"one that is finite; lower the learning rate. Received: {items[0]}: "
+                f"{known[seeds[0]]} {again}"
+            )
+        self._say(
+            f"{len(seeds)} of {len(items)} models {'with' if side else 'without'} the forget set "
+            f"diverged and are not kept: {shown_seeds(seeds)}. {again}"
+        )
 
     def missing(self, count: int, *, include_forget: bool = False) -> list[int]:
         """Returns the seeds of the first models that are not there, or not whole.
+
+        Those that are known to diverge are left out.
 
         Args:
             count: How many models there are to be.
             include_forget: Of the models that are trained on the forget set as well.
         """
         items = self._wanted(count, include_forget)
-        return [item.seed for item in items if self._fault(item, "left out") is not None]
+        faults = {item.seed: self._fault(item, "left out") for item in items}
+        return [seed for seed, fault in faults.items() if fault not in (None, DIVERGED)]
 
     def _wanted(self, count: int, include_forget: bool) -> list[Item]:
         """Returns the first models of a side."""

@@ -26,9 +26,9 @@ from tfunlearn.storage.atomic import naming, write_atomically
 from tfunlearn.storage.refused import Refused
 from tfunlearn.storage.scratch import SCRATCH
 
-__all__ = ["ABSENT", "SETTINGS", "WEIGHTS", "Entries", "item_named"]
+__all__ = ["ABSENT", "DIVERGED", "SETTINGS", "WEIGHTS", "Entries", "item_named"]
 
-ABSENT, LOCKS = "not there", "locks"
+ABSENT, DIVERGED, LOCKS = "not there", "diverged", "locks"
 NOTE, SETTINGS, WEIGHTS, VERSION = "note.json", "bank.json", "model.weights.h5", 1
 _LEFT = re.compile(  # what is being written: a model, the copy of the data, or the settings
     rf"\.(?P<ours>(in|out)-[0-9]+|{SCRATCH}[0-9a-f]{{16}})(\.[0-9a-f]{{16}})?\.tmp"
@@ -42,7 +42,8 @@ class Entries:
     """The models of one bank in their folder, `out-SEED` and `in-SEED`.
 
     A folder holds `logits-ROLE.npy`, the weights if they are kept, and `note.json`: key, seed,
-    seconds, accuracies, versions, and a sha256 of each file and of the note itself.
+    seconds, accuracies, versions, and a sha256 of each file and of the note itself. Of a model that
+    diverged there is the note alone, which says how.
 
     Args:
         folder: Where they are; need not exist yet.
@@ -95,7 +96,8 @@ class Entries:
     def fault(self, item: Item) -> str | None:
         """Returns what keeps a model from being used, or None if it is whole.
 
-        Every byte is read at the first look, and again where size, time or inode have changed.
+        That is `DIVERGED` of one whose note says so. Every byte is read at the first look, and
+        again where size, time or inode have changed.
         """
         folder = self.folder / item.name
         if not folder.is_dir():
@@ -104,7 +106,10 @@ class Entries:
         if look is not None and self._whole.get(item) == look:
             return None
         try:
-            files = self._note(item)["files"]
+            note = self._note(item)
+            if DIVERGED in note:
+                return DIVERGED
+            files = note["files"]
             for name in self._files:
                 _check_content(name, self._bytes(item, name, files))
         except (OSError, ValueError) as error:
@@ -141,6 +146,18 @@ class Entries:
     def claim(self, item: Item) -> contextlib.AbstractContextManager[bool]:
         """Claims the making of a model for the time of a block; yields whether it is ours."""
         return claimed(self._lock(item.name))
+
+    def diverged(self, include_forget: bool) -> dict[int, str]:
+        """Returns the seeds of the models that diverged, ascending, and how each did."""
+        found = [item for item in self.items(include_forget) if self.fault(item) == DIVERGED]
+        return {item.seed: self.note(item)[DIVERGED] for item in found}
+
+    def forget_diverged(self, item: Item) -> None:
+        """Removes what is kept of a model that diverged, so that it is tried again."""
+        with self.claim(item) as mine:
+            if mine and self.fault(item) == DIVERGED:
+                os.rename(self.folder / item.name, self._temporary(item))
+                self.clear(item)
 
     def write(self, item: Item, made: Made) -> None:
         """Writes a model under a temporary name and moves it into place.
@@ -240,6 +257,7 @@ class Entries:
             "seconds": made.seconds,
             "accuracy": made.accuracy,
             "environment": made.environment,
+            **({} if made.diverged is None else {DIVERGED: made.diverged}),
             "files": {
                 name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
             },
@@ -261,6 +279,8 @@ class Entries:
             raise ValueError("it was made under other settings")
         if (note.get("seed"), note.get("include_forget")) != (item.seed, item.include_forget):
             raise ValueError(f"{NOTE} is that of another seed")
+        if not isinstance(note.get(DIVERGED, ""), str) or (DIVERGED in note and note.get("files")):
+            raise ValueError(f"{NOTE} tells in no words how it diverged")
         if not isinstance(note.get("files"), dict):
             raise ValueError(f"{NOTE} names no files")
         return note

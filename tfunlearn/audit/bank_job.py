@@ -88,6 +88,7 @@ class Made:
         seconds: What its training took.
         weights: The content of a `.weights.h5` file, or None.
         environment: What it was made on.
+        diverged: How its training diverged, and nothing of it is kept; else None.
     """
 
     logits: dict[str, np.ndarray]
@@ -95,6 +96,7 @@ class Made:
     seconds: float
     weights: bytes | None
     environment: dict[str, Any]
+    diverged: str | None = None
 
 
 def whole(split: ForgetSplit) -> ForgetSplit:

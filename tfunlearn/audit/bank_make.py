@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tfunlearn.audit.bank_entry import Entries
-from tfunlearn.audit.bank_job import Item
+from tfunlearn.audit.bank_entry import DIVERGED, Entries
+from tfunlearn.audit.bank_job import Item, Made
 from tfunlearn.audit.bank_training import Trainer
 from tfunlearn.pool import BUSY, MADE, THERE, Event
 
-__all__ = ["make", "make_here"]
+__all__ = ["make", "make_here", "told"]
 
 
 def make(trainer: Trainer, entries: Entries, item: Item) -> Event:
@@ -20,18 +20,36 @@ def make(trainer: Trainer, entries: Entries, item: Item) -> Event:
         entries: Where it goes.
         item: Which one.
 
+    Returns:
+        What became of it: "diverged", with how, where its training did, now or before.
+
     Raises:
-        RuntimeError: If its training changed nothing or diverged.
+        RuntimeError: If its training changed nothing.
         Refused: If files of somebody else are where it goes.
     """
     with entries.claim(item) as mine:
         if not mine:
             return Event(BUSY, item)
-        if entries.fault(item) is None:
+        fault = entries.fault(item)
+        if fault is None:
             return Event(THERE, item)
+        if fault == DIVERGED:
+            return Event(DIVERGED, item, f"before: {entries.note(item)[DIVERGED]}")
         entries.require_ours(item)
         made = trainer.make(item)
         entries.write(item, made)
+    return told(item, made)
+
+
+def told(item: Item, made: Made) -> Event:
+    """Returns what became of a model that has just been written.
+
+    Args:
+        item: Which one.
+        made: What is kept of it.
+    """
+    if made.diverged is not None:
+        return Event(DIVERGED, item, f"after {made.seconds:.1f} s: {made.diverged}")
     return Event(MADE, item, f"in {made.seconds:.1f} s")
 
 

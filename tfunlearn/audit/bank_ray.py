@@ -7,9 +7,10 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tfunlearn.audit.bank_entry import Entries
+from tfunlearn.audit.bank_entry import DIVERGED, Entries
 from tfunlearn.audit.bank_job import Item, Made
-from tfunlearn.pool import MADE, Event, Work
+from tfunlearn.audit.bank_make import told
+from tfunlearn.pool import Event, Work
 from tfunlearn.pool.on_ray import size, with_ray
 
 __all__ = ["make_on_ray"]
@@ -47,8 +48,8 @@ class _Exchange:
         self.claim = entries.claim
 
     def has(self, item: Item) -> bool:
-        """Tells whether a model is there, and whole."""
-        return self._entries.fault(item) is None
+        """Tells whether a model is there, and whole, or known to diverge."""
+        return self._entries.fault(item) in (None, DIVERGED)
 
     def question(self, item: Item) -> tuple[dict[str, Any]]:
         """Returns what tells a model from the others."""
@@ -58,4 +59,4 @@ class _Exchange:
         """Writes a model."""
         made = Made(**answer)
         self._entries.write(item, made)
-        return Event(MADE, item, f"in {made.seconds:.1f} s")
+        return told(item, made)

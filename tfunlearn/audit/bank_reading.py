@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tfunlearn import metrics, models
-from tfunlearn.audit.bank_entry import ABSENT, WEIGHTS, Entries
+from tfunlearn.audit.bank_entry import ABSENT, DIVERGED, WEIGHTS, Entries
 from tfunlearn.audit.bank_job import Item, Job
 
 __all__ = ["BankReading"]
@@ -40,6 +40,15 @@ class BankReading:
     def seeds(self) -> list[int]:
         """Seeds of the whole models that were trained without the forget set, ascending."""
         return self.finished()
+
+    @property
+    def diverged(self) -> dict[int, str]:
+        """Seeds of the models without the forget set whose training diverged, and how each did.
+
+        They are no references. Leaving them out without a word would hide that this recipe fails
+        for some seeds, so an audit counts them in a note.
+        """
+        return self._entries.diverged(False)
 
     @property
     def seconds(self) -> np.ndarray:
@@ -168,9 +177,10 @@ class BankReading:
 
     def __repr__(self) -> str:
         sides = {side: len(self._finished(side)) for side in (False, True)}
+        lost = sum(len(self._entries.diverged(side)) for side in sides)
         return (
             f"ReferenceBank({str(self.folder)!r}: {sides[False]} models without the forget set, "
-            f"{sides[True]} with it)"
+            f"{sides[True]} with it{f', {lost} diverged' if lost else ''})"
         )
 
     def _finished(self, include_forget: bool) -> list[int]:
@@ -200,7 +210,7 @@ class BankReading:
     def _fault(self, item: Item, remedy: str) -> str | None:
         """Returns what keeps a model from being used; says so if it is there and damaged."""
         fault = self._entries.fault(item)
-        if fault not in (None, ABSENT):
+        if fault not in (None, ABSENT, DIVERGED):
             self._say(f"{item}: {fault}; {remedy}")
         return fault
 

@@ -50,22 +50,26 @@ class Trainer:
         self._own_layers = any(is_own(kind.__module__) for kind in kinds)
 
     def make(self, item: Item) -> Made:
-        """Trains a model and returns what is kept of it.
+        """Trains a model and returns what is kept of it; of one that diverged, how it did.
 
         Args:
             item: Which one.
 
         Raises:
-            RuntimeError: If the training changed nothing or diverged, or a logit is not finite.
+            RuntimeError: If the training changed nothing.
             ValueError: If a logit is too large for float16.
         """
         start = time.perf_counter()
-        student = self.train(item)
-        seconds = time.perf_counter() - start
-        logits, accuracy = {}, {}
-        for role, scores in self._reader.read(student):
-            logits[role] = _stored(scores, self._job.dtype, item, role)
-            accuracy[role] = metrics.accuracy(self._job.split.labels(role), scores)
+        seconds, logits, accuracy = 0.0, {}, {}
+        try:
+            student = self.train(item)
+            seconds = time.perf_counter() - start
+            for role, scores in self._reader.read(student):
+                logits[role] = _stored(scores, self._job.dtype, item, role)
+                accuracy[role] = metrics.accuracy(self._job.split.labels(role), scores)
+        except training.Diverged as error:
+            seconds = seconds or time.perf_counter() - start
+            return Made({}, {}, round(seconds, 4), None, environment(), str(error))
         weights = _weights(student) if self._job.keep_weights else None
         return Made(logits, accuracy, round(seconds, 4), weights, environment())
 
@@ -79,7 +83,8 @@ class Trainer:
             item: Which one.
 
         Raises:
-            RuntimeError: If the training changed nothing or diverged.
+            Diverged: If a weight is no longer finite.
+            RuntimeError: If the training changed nothing.
         """
         job = self._job
         student, self._student = self._ready(item.seed), None
@@ -155,9 +160,9 @@ def _alike(left: keras.Model, right: keras.Model) -> bool:
 def _stored(scores: np.ndarray, dtype: str, item: Item, role: str) -> np.ndarray:
     """Returns logits in the type that they are kept in, once they are known to be finite."""
     if not np.isfinite(scores).all():
-        raise RuntimeError(
-            f"{item}: some logits on {role} are not finite. Expected: finite logits; lower the "
-            "learning rate."
+        raise training.Diverged(
+            f"training diverged: some logits on {role} are not finite. Expected: finite logits; "
+            "lower the learning rate."
         )
     with np.errstate(over="ignore"):
         kept = scores.astype(dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from tfunlearn.audit.copies import require_distinct_logits
 from tfunlearn.audit.references import References
 from tfunlearn.data import ForgetSplit
 
-__all__ = ["HELD_OUT", "Banked", "column_values", "shown_seeds", "take"]
+__all__ = ["HELD_OUT", "Banked", "column_values", "take"]
 
 HELD_OUT = "held-out retrain"
 """Name of the row of the bank's model that is audited and not among the references."""
@@ -34,6 +34,7 @@ class Banked:
         held_out_seed: Its seed.
         held_out_seconds: What its training took.
         weighting: The class and sample weights that all were trained under, in words; "" for none.
+        diverged: Seeds of the bank's models that are not there as their training diverged.
     """
 
     references: References
@@ -43,6 +44,7 @@ class Banked:
     held_out_seed: int | None
     held_out_seconds: float | None
     weighting: str = ""
+    diverged: tuple[int, ...] = ()
 
 
 def take(bank: Any, split: ForgetSplit, *, held_out: bool) -> Banked:
@@ -88,6 +90,7 @@ def take(bank: Any, split: ForgetSplit, *, held_out: bool) -> Banked:
         held_out_seed=seeds[-1] if held_out else None,
         held_out_seconds=seconds[-1] if held_out else None,
         weighting=_weighting(getattr(bank, "settings", {}).get("training", {})),
+        diverged=tuple(int(seed) for seed in getattr(bank, "diverged", ())),
     )
 
 
@@ -115,24 +118,6 @@ def column_values(
             kept = [metrics.utility_preservation(*pair) for pair in pairs]
             found["utility_preservation"] = tuple(kept)
     return found | _membership(references, seed)
-
-
-def shown_seeds(seeds: Sequence[int]) -> str:
-    """Returns seeds as text, rows of neighbours as their ends.
-
-    Example:
-        >>> shown_seeds([0, 1, 2, 7]), shown_seeds([4])
-        ('0 to 2, 7', '4')
-    """
-    parts: list[list[int]] = []
-    for seed in seeds:
-        if parts and seed == parts[-1][-1] + 1:
-            parts[-1].append(seed)
-        else:
-            parts.append([seed])
-    return ", ".join(
-        f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts
-    )
 
 
 def _weighting(training: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tfunlearn.attacks.checks import check_level
-from tfunlearn.audit.banked import HELD_OUT, Banked, column_values, shown_seeds, take
+from tfunlearn.audit.banked import HELD_OUT, Banked, column_values, take
 from tfunlearn.audit.columns import columns
 from tfunlearn.audit.copies import require_distinct
 from tfunlearn.audit.environment import environment
@@ -273,13 +273,19 @@ def _on_references(references: tuple[str, ...], banked: Banked | None) -> list[s
         found = (
             f"The references are {len(banked.seeds)} models retrained without the forget set"
             f"{banked.weighting and f' under {banked.weighting}'}, "
-            f"seeds {shown_seeds(banked.seeds)}."
+            f"seeds {wording.shown_seeds(banked.seeds)}."
         )
+        lost = []
+        if banked.diverged:
+            total = len(banked.seeds) + (banked.held_out_seed is not None) + len(banked.diverged)
+            which = f"seeds {wording.shown_seeds(banked.diverged)}"
+            lost = [wording.diverged(len(banked.diverged), total, which)]
         if banked.held_out_seed is None:
-            return [found]
+            return [found, *lost]
         return [
+            *lost,
             f"{found} One more, seed {banked.held_out_seed}, is the row {HELD_OUT!r}: what the "
-            "audit says of a model that did what was asked."
+            "audit says of a model that did what was asked.",
         ]
     if not references:
         return [wording.NO_REFERENCE]

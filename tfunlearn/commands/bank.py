@@ -46,6 +46,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="as many that are trained on the forget set as well (default: %(default)s)",
     )
+    option(
+        "--retry-diverged",
+        action="store_true",
+        help="try again the models whose training is known to diverge",
+    )
     option("--workers", type=positive, help="processes at a time (default: 1, on Ray all)")
     option("--ray-address", metavar="ADDRESS", help="work on Ray: an address, auto or local")
     option(
@@ -115,6 +120,7 @@ def call(args: argparse.Namespace) -> None:
         progress=progress,
         workers=args.workers,
         ray_address=args.ray_address,
+        **({"retry_diverged": True} if args.retry_diverged else {}),
     )
 
 

@@ -60,9 +60,14 @@ def find_bank(
         raise ValueError(
             "bank: it is found by model, data, recipe and this package's version. Expected: at "
             f"least {LEAST} models{f', as made by: {fill}' if fill else ''}. Received: {count} in "
-            f"{bank.folder.name}; beside it {_others(bank)}."
+            f"{bank.folder.name}{_lost(bank)}; beside it {_others(bank)}."
         )
     return bank
+
+
+def _lost(bank: ReferenceBank) -> str:
+    """Returns how many of a bank's models diverged, in words, if any did."""
+    return f", {len(bank.diverged)} diverged" if bank.diverged else ""
 
 
 def _only(
