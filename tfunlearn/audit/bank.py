@@ -67,6 +67,11 @@ class ReferenceBank(BankReading):
         jit_compile: As in `keras.Model.compile`.
         class_weight: `{class: weight}` in the loss, as the original's `fit` had it.
         sample_weight: Weight of each training example, (N,) in the order of the training data.
+        initial: What the original's training began with, where that was no random start: every
+            model begins with its weights. Of a model that holds a part, a backbone say, or has
+            another head, the layers of the same name, class and shapes are taken, and the others
+            drawn from each model's seed; see `models.Start`.
+        fresh: Names of layers that are drawn from the seed although `initial` holds them.
         say: Called with a line when something is wrong or goes on anew; None for silence.
 
     Attributes:
@@ -111,6 +116,8 @@ class ReferenceBank(BankReading):
         jit_compile: bool | str = "auto",
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
+        initial: keras.Model | None = None,
+        fresh: Sequence[str] | str = (),
         say: Callable[[str], None] | None = print,
     ) -> None:
         roles = _roles(split, roles)
@@ -120,6 +127,8 @@ class ReferenceBank(BankReading):
         recipe = dataclasses.replace(Recipe.of(model, loss=loss, optimizer=optimizer), metrics=[])
         split = split.weighted(sample_weight=sample_weight)
         weighed = split.weighted(class_weight=class_weight)
+        if fresh and initial is None:
+            raise ValueError(f"fresh: expected initial with it. Received: {fresh!r} alone.")
         job = Job(
             model=models.copy(model),
             split=weighed,
@@ -131,6 +140,7 @@ class ReferenceBank(BankReading):
             dtype=dtype,
             keep_weights=keep_weights,
             weighting=weighting(split, class_weight),
+            start=None if initial is None else models.Start.of(model, initial, fresh=fresh),
         )
         models.logits_model(job.model)  # raises if there are none to keep
         self._seed, self._threads = int(seed), threads
@@ -215,6 +225,8 @@ class ReferenceBank(BankReading):
     ) -> int:
         """Makes models; returns how many were made, those that diverged left out."""
         self._require_same_data()
+        if self._job.start is not None:
+            self._say(str(self._job.start))
         done, diverged, total = 0, 0, len(todo)
         with (
             self._maker(workers, ray_address, retries) as make,

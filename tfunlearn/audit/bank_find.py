@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -35,6 +35,8 @@ def find_bank(
     optimizer: Any = None,
     class_weight: Mapping[int, float] | None = None,
     sample_weight: Any = None,
+    initial: keras.Model | None = None,
+    fresh: Sequence[str] | str = (),
     say: Callable[[str], None] | None = print,
 ) -> ReferenceBank:
     """Returns the bank in a directory that was made for a model and its data.
@@ -50,6 +52,8 @@ def find_bank(
         optimizer: As the bank was given it; by default like the model's own.
         class_weight: As the bank was given it.
         sample_weight: As the bank was given it.
+        initial: As the bank was given it.
+        fresh: As the bank was given it.
         say: As in `ReferenceBank`.
 
     Raises:
@@ -64,6 +68,7 @@ def find_bank(
         )
     given = {"loss": loss, "optimizer": optimizer, "say": say}
     given |= {"class_weight": class_weight, "sample_weight": sample_weight}
+    given |= {"initial": initial, "fresh": fresh}
     found, differences = [], []
     for path in paths:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfunlearn import models
 from tfunlearn.data import ForgetSplit
 from tfunlearn.training import Recipe
 
@@ -33,6 +34,7 @@ class Job:
         keep_weights: Whether the weights are kept too.
         weighting: Class and sample weights that the split's examples have, as a bank is kept under
             them; nothing where the job was read from files.
+        start: What models begin with besides their seed; None for weights that are all drawn.
     """
 
     model: keras.Model
@@ -45,6 +47,17 @@ class Job:
     dtype: str
     keep_weights: bool
     weighting: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    start: models.Start | None = None
+
+    def fresh(self, seed: int) -> keras.Model:
+        """Returns a model as it is before its first step, uncompiled.
+
+        Args:
+            seed: The model's seed.
+        """
+        if self.start is not None:
+            return self.start(seed)
+        return models.reinitialized(self.model, seed=seed)
 
 
 @dataclass(frozen=True, order=True)

@@ -18,7 +18,7 @@ from tfunlearn.audit.bank_own import is_own, own_parts
 from tfunlearn.data import ForgetSplit
 from tfunlearn.data.weights import plain_class_weight
 from tfunlearn.losses import OnLabels
-from tfunlearn.models import iter_layers
+from tfunlearn.models import Start, iter_layers
 from tfunlearn.models.copying import kept_weights
 
 __all__ = [
@@ -62,6 +62,7 @@ def settings(job: Job, *, seed: int, threads: int | None) -> dict[str, Any]:
             "jit_compile": job.jit_compile,
             **job.weighting,
         },
+        "initial": None if job.start is None else start_mark(job.start),
         "num_classes": job.split.num_classes,
         "data": data_marks(job.split, job.roles),
         "roles": list(job.roles),
@@ -143,6 +144,17 @@ def weighting(split: ForgetSplit, class_weight: Mapping[int, float] | None) -> d
         if split.is_weighted
         else None,
     }
+
+
+def start_mark(start: Start) -> dict[str, Any]:
+    """Returns what a bank is kept under of the weights that its models begin with.
+
+    Args:
+        start: The start; weights that are drawn do not count, but for which they are.
+    """
+    weights = [np.asarray(keras.ops.convert_to_numpy(own)) for own in start.base.weights]
+    taken = [own for place, own in enumerate(weights) if place not in start.drawn]
+    return {"weights": marks.array_mark(taken), "drawn": list(start.drawn)}
 
 
 def data_marks(split: ForgetSplit, roles: tuple[str, ...]) -> dict[str, dict[str, str]]:

@@ -13,13 +13,13 @@ from tfunlearn.audit.bank_job import Job
 from tfunlearn.audit.bank_key import architecture, loss_config, model_mark
 from tfunlearn.audit.bank_own import Part, own_parts
 from tfunlearn.data.spool import read_split, write_split
-from tfunlearn.models import iter_layers
+from tfunlearn.models import Start, copy, fingerprint, iter_layers
 from tfunlearn.storage.atomic import naming
 from tfunlearn.training import Recipe
 
 __all__ = ["check_spoolable", "read", "write"]
 
-_MODEL, _JOB = "model.keras", "job.json"
+_MODEL, _JOB, _START = "model.keras", "job.json", "start.weights.h5"
 
 
 def check_spoolable(job: Job) -> None:
@@ -71,6 +71,7 @@ def write(job: Job, folder: pathlib.Path) -> None:
         "roles": list(job.roles),
         "dtype": job.dtype,
         "keep_weights": job.keep_weights,
+        "start": _written_start(job.start, folder),
     }
     (folder / _JOB).write_text(json.dumps(content), encoding="utf-8")
 
@@ -111,8 +112,34 @@ def read(folder: pathlib.Path, stack: contextlib.ExitStack) -> Job:
         read_split(folder, content["split"]),
         recipe,
         roles=tuple(content["roles"]),
+        start=_read_start(content["start"], model, folder),
         **options,
     )
+
+
+def _written_start(start: Start | None, folder: pathlib.Path) -> dict[str, Any] | None:
+    """Writes the weights that models begin with; returns what tells them from others."""
+    if start is None:
+        return None
+    with naming(folder / _START):
+        start.base.save_weights(folder / _START)
+    return {"drawn": start.drawn, "fresh": start.fresh, "sha256": fingerprint(start.base)}
+
+
+def _read_start(
+    content: dict[str, Any] | None, model: keras.Model, folder: pathlib.Path
+) -> Start | None:
+    """Returns the start that was written to a folder."""
+    if content is None:
+        return None
+    base = copy(model)
+    base.load_weights(folder / _START)
+    if fingerprint(base) != content["sha256"]:
+        raise RuntimeError(
+            "initial: its weights do not come back from a file as they were. Expected: equal "
+            "weights. Received: other ones; threads=None trains in this process."
+        )
+    return Start(copy(base), tuple(content["drawn"]), tuple(content["fresh"]))
 
 
 def _roles(job: Job) -> list[str]:

@@ -96,7 +96,7 @@ class Trainer:
 
     def _ready(self, seed: int) -> keras.Model:
         """Returns a compiled model as it is before its first step."""
-        fresh = models.reinitialized(self._job.model, seed=seed)
+        fresh = self._job.fresh(seed)
         recipe, jit_compile = self._job.recipe, self._job.jit_compile
         state = _values(fresh.variables)
         recipe.compile(fresh, jit_compile=jit_compile)

@@ -5,13 +5,16 @@ import argparse
 from tfunlearn.commands.arguments import file, folder, natural, share
 from tfunlearn.commands.options import (
     BANK,
+    START,
     add_class_weight,
     add_data,
     add_force,
     add_images,
+    add_initial,
     add_recipe,
     add_references,
     class_weights,
+    start_of,
 )
 from tfunlearn.commands.recorded import recorded
 
@@ -58,6 +61,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_recipe(parser, when=_CHOICE, file_when=_CHOICE)
     add_class_weight(parser, when="that the bank was made with: ")
+    add_initial(parser, when="as the bank was given it: ")
     option(
         "--level",
         type=share,
@@ -95,8 +99,9 @@ def call(args: argparse.Namespace) -> None:
 
     described = args.epochs is not None
     own = {name: getattr(args, name) for name in BANK if getattr(args, name) is not None}
-    recipe = (*_RECIPE, "class_weight") if described else ("class_weight",)
-    beside = () if args.bank is None else ("bank", *recipe)
+    start = start_of(args)
+    beside = ("bank", *(_RECIPE if described else ()), "class_weight", *START)
+    beside = () if args.bank is None else beside
     audit_file(
         args.original,
         args.unlearned,
@@ -107,7 +112,7 @@ def call(args: argparse.Namespace) -> None:
         duplicates=args.duplicates,
         references=args.reference,
         bank=args.bank,
-        bank_options=own if described else None,
+        bank_options={**own, **start} if described else start or None,
         class_weight=class_weights(args),
         fill=_fill(args),
         level=args.level,
@@ -127,14 +132,16 @@ def _check(args: argparse.Namespace) -> None:
         flag = "--" + given[0].replace("_", "-")
         other = "--bank" if args.bank is None else "--epochs"
         raise argparse.ArgumentTypeError(f"argument {flag}: not allowed without {other}")
+    if args.initial is not None and args.bank is None:
+        raise argparse.ArgumentTypeError("argument --initial: not allowed without --bank")
 
 
 def _fill(args: argparse.Namespace) -> str:
     """Returns the command that fills the bank that is looked for."""
     words = argparse.Namespace(**{**vars(args), "model": args.original, "out": args.bank})
     if args.epochs is not None:
-        names = ("model", *_WHAT, *BANK, "class_weight", "out")
+        names = ("model", *_WHAT, *BANK, "class_weight", *START, "out")
         return recorded("bank", words, names, folders=True)
     words.epochs = "N"
-    names = ("model", *_WHAT, "epochs", "class_weight", "out")
+    names = ("model", *_WHAT, "epochs", "class_weight", *START, "out")
     return recorded("bank", words, names, folders=True)

@@ -5,10 +5,18 @@ import argparse
 from tfunlearn.commands.arguments import file, folder, natural, positive
 from tfunlearn.commands.bank_bar import Bar
 from tfunlearn.commands.compare import DATASETS, TASKS
-from tfunlearn.commands.options import add_class_weight, add_data, add_recipe, class_weights
+from tfunlearn.commands.options import (
+    START,
+    add_class_weight,
+    add_data,
+    add_initial,
+    add_recipe,
+    class_weights,
+    start_of,
+)
 
 _OF_TASKS = ("dataset", "limit", "data_dir")
-_OF_FILES = ("data", "forget", "classes", "duplicates", "batch_size", "class_weight")
+_OF_FILES = ("data", "forget", "classes", "duplicates", "batch_size", "class_weight", *START)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -36,6 +44,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_data(parser, required=False, when="with --model: ")
     add_recipe(parser, file_when="with --model: ")
     add_class_weight(parser, when="with --model: ")
+    add_initial(parser, when="with --model: ")
     option(
         "--models", type=positive, default=32, help="models to have in all (default: %(default)s)"
     )
@@ -88,6 +97,7 @@ def call(args: argparse.Namespace) -> None:
         argparse.ArgumentTypeError: if options do not fit together.
     """
     _check(args)
+    start_of(args)  # raises if they do not go together
     from tfunlearn.experiments import bank
 
     bar: list[Bar] = []

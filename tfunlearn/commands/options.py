@@ -7,6 +7,9 @@ from tfunlearn.commands.arguments import class_weight, file, natural, positive
 BANK = ("epochs", "batch_size", "seed", "threads", "dtype", "keep_weights")
 """What a bank is kept under besides model and data, as the options' names."""
 
+START = ("initial", "fresh")
+"""What retrained models begin with, as the options' names."""
+
 
 def add_data(parser: argparse.ArgumentParser, *, required: bool = True, when: str = "") -> None:
     """Adds ``--data``, ``--duplicates`` and, one excluding the other, ``--forget`` and ``--class``.
@@ -81,6 +84,42 @@ def class_weights(args: argparse.Namespace) -> dict[int, float] | None:
                 f"argument --class-weight: expected every class once. Received {label} twice."
             )
     return dict(args.class_weight)
+
+
+def add_initial(parser: argparse.ArgumentParser, *, when: str = "") -> None:
+    """Adds ``--initial`` and ``--fresh``.
+
+    Args:
+        parser: the command's.
+        when: words before each help text.
+    """
+    parser.add_argument(
+        "--initial",
+        type=file,
+        metavar="W.keras",
+        help=f"{when}what the original's training began with, a .keras or .weights.h5 file: "
+        "retrained models begin with its weights; layers that it lacks are drawn anew",
+    )
+    parser.add_argument(
+        "--fresh",
+        nargs="+",
+        metavar="LAYER",
+        help="with --initial: layers to draw anew although it holds them, such as the head",
+    )
+
+
+def start_of(args: argparse.Namespace) -> dict[str, object]:
+    """Returns what was given of ``START``.
+
+    Args:
+        args: the parsed arguments.
+
+    Raises:
+        argparse.ArgumentTypeError: if layers are to be drawn anew of no start.
+    """
+    if args.fresh and args.initial is None:
+        raise argparse.ArgumentTypeError("argument --fresh: not allowed without --initial")
+    return {name: getattr(args, name) for name in START if getattr(args, name) is not None}
 
 
 def add_references(group: argparse._ActionsContainer) -> None:

@@ -9,8 +9,10 @@ from tfunlearn.commands.options import (
     add_data,
     add_force,
     add_images,
+    add_initial,
     add_references,
     class_weights,
+    start_of,
 )
 
 
@@ -35,6 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "retrain to compare with: epochs=N (as many as the original had), batch_size=N, ...",
     )
     add_class_weight(parser, when="for the method and --retrain: ")
+    add_initial(parser, when="with --retrain: ")
     option(
         "--validation",
         type=share,
@@ -73,6 +76,9 @@ def call(args: argparse.Namespace) -> None:
             again = settings.parse("retrain", args.retrain, "--retrain")
             if "epochs" not in again:
                 raise ValueError("--retrain: expected epochs=N, as many as the original was given.")
+            again |= start_of(args)
+        elif args.initial is not None or args.fresh is not None:
+            raise ValueError("--initial: not allowed without --retrain")
         _weigh(args, options, again)
     except ValueError as error:
         raise argparse.ArgumentTypeError(error) from error

@@ -91,7 +91,7 @@ def audit_file(
     if not paths:
         raise ValueError("unlearned: expected at least one model. Received: none.")
     inputs = {"original": original, "unlearned": paths, "reference": references, "data": data}
-    inputs["forget"] = forget
+    inputs |= {"forget": forget, "initial": (bank_options or {}).get("initial")}
     with output(out, "audit", FILES, inputs=inputs, force=force) as results:
         text, report = _audit(
             results,

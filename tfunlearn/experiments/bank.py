@@ -9,7 +9,7 @@ import keras
 from tfunlearn.audit import ReferenceBank
 from tfunlearn.data import ForgetSplit, scenarios
 from tfunlearn.data.duplicates import Choice
-from tfunlearn.experiments.files import load_model, make_split
+from tfunlearn.experiments.files import load_model, make_split, with_initial
 from tfunlearn.experiments.stages import SEED_STEP
 
 Progress = Callable[[int, int, str], None]
@@ -101,11 +101,14 @@ def bank_of_model(
         model: the original.
         split: its data.
         out: where banks are kept.
-        **options: more arguments of ``audit.ReferenceBank``.
+        **options: more arguments of ``audit.ReferenceBank``; ``initial`` may be a file, as in
+            ``files.load_initial``.
 
     Raises:
+        FileNotFoundError: if that file is not there.
         ValueError: if an option is out of range, or model and data do not fit together.
     """
+    options = with_initial(model, options)
     return ReferenceBank(out, model, split, **options)
 
 

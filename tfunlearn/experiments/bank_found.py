@@ -11,13 +11,16 @@ from tfunlearn.audit import ReferenceBank
 from tfunlearn.audit.bank_entry import SETTINGS, item_named
 from tfunlearn.data import ForgetSplit
 from tfunlearn.experiments.bank import bank_of_model
+from tfunlearn.experiments.files import with_initial
 from tfunlearn.reading import parse_json
 
+START = ("initial", "fresh")
 LEAST = 3  # two references and one model that is held out
 _RECIPE = ("epochs", "batch_size", "seed", "threads", "dtype", "weights", "class_weight")
 _WORDS = {
     "model": "another model",
     "data": "other data",
+    "initial": "another start",
     "sample_weights": "other sample weights",
     "code": "another version of this package",
 }
@@ -43,18 +46,20 @@ def find_bank(
         fill: the command that fills the bank, for the message.
         say: called with each line of output; None for silence.
         **options: what the bank was made with, more arguments of ``audit.ReferenceBank``. None of
-            them: the one bank that was made for the model and its data, with its own.
+            them but ``initial`` and ``fresh``: the one bank that was made for the model and its
+            data, with its own.
 
     Raises:
         FileNotFoundError: if there is no bank at all, and none was described.
         ValueError: if an option is out of range, or no bank fits, or several, or the one that does
             holds fewer than three models. It says which banks are there and what differs.
     """
-    if options:
+    start = {name: options[name] for name in START if name in options}
+    if set(options) - set(START):
         own = {"class_weight": class_weight, "say": say}
         bank = bank_of_model(model, split, folder, **own, **options)
     else:
-        bank = _only(model, split, folder, class_weight, fill, say)
+        bank = _only(model, split, folder, class_weight, fill, say, **start)
     count = len(bank)
     if count < LEAST:
         raise ValueError(
@@ -77,10 +82,12 @@ def _only(
     class_weight: Mapping[int, float] | None,
     fill: str,
     say: Callable[[str], None] | None,
+    **start: Any,
 ) -> ReferenceBank:
     """Returns the one bank that was made for a model and its data, or raises with what to do."""
     try:
-        return audit.find_bank(folder, model, split, class_weight=class_weight, say=say)
+        given = {"class_weight": class_weight, "say": say, **with_initial(model, start)}
+        return audit.find_bank(folder, model, split, **given)
     except (FileNotFoundError, ValueError) as error:
         made = f", as made by: {fill}" if fill else ""
         raise type(error)(

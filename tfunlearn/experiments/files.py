@@ -3,8 +3,9 @@
 import hashlib
 import pathlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
+from typing import Any
 
 import keras
 import numpy as np
@@ -91,6 +92,52 @@ def load_models(
             )
         found[name] = model
     return found
+
+
+def load_initial(path: str | PathLike, model: keras.Model) -> keras.Model:
+    """Loads what a model's training began with.
+
+    Args:
+        path: a ``.keras`` file, loaded in safe mode, or a ``.weights.h5`` file of the model.
+        model: the model; it is left as it was.
+
+    Raises:
+        FileNotFoundError: if the file is not there.
+        ValueError: if it is another kind of file, damaged, or of another model.
+    """
+    path = existing_file(path, "initial")
+    if not path.name.endswith(".weights.h5"):
+        return load_model(path, "initial")
+    twin = models.copy(model)
+    try:
+        twin.load_weights(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # Keras and h5py raise many kinds
+        words = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"initial: {str(path)!r} cannot be loaded. Expected: the weights of a model of the "
+            "original's architecture, as model.save_weights('name.weights.h5') writes them, or a "
+            f".keras file. Received: {type(error).__name__}: {words}"
+        ) from error
+    return twin
+
+
+def with_initial(model: keras.Model, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options in which ``initial``, if it is a file, is loaded.
+
+    Args:
+        model: the model whose training began with it.
+        options: arguments of ``audit.ReferenceBank``, say.
+
+    Raises:
+        FileNotFoundError: as ``load_initial``.
+        ValueError: as ``load_initial``.
+    """
+    path = options.get("initial")
+    if not isinstance(path, str | PathLike):
+        return dict(options)
+    return {**options, "initial": load_initial(path, model)}
 
 
 def require_other_files(paths: Sequence[str | PathLike], argument: str) -> None:

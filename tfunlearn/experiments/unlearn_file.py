@@ -14,6 +14,7 @@ from tfunlearn.data.duplicates import Choice
 from tfunlearn.experiments.file_report import FILES, write_report
 from tfunlearn.experiments.files import (
     images_of,
+    load_initial,
     load_model,
     load_models,
     make_split,
@@ -66,6 +67,8 @@ def unlearn_file(
         options: options of the method.
         references: ``.keras`` files of models retrained without the forget set.
         retrain: options of ``methods.retrain``, to make a reference here; ``epochs`` among them.
+            ``initial``: a file with the weights that it begins with, as in ``files.load_initial``;
+            ``fresh``: names of layers that are drawn anew all the same, as in ``models.Start``.
         validation: share of the test examples to set apart for validation.
         seed: seed of all that is drawn.
         images: show the forget examples that are listed, where the data is 8-bit images and there
@@ -87,6 +90,7 @@ def unlearn_file(
     say = say or (lambda line: None)
     names = (UNLEARNED, *(() if retrain is None else (RETRAINED,)), *FILES)
     inputs = {"model": model, "data": data, "forget": forget, "reference": references}
+    inputs["initial"] = (retrain or {}).get("initial")
     with output(out, "unlearn", names, inputs=inputs, force=force) as results:
         text, report = _unlearn(
             results,
@@ -148,8 +152,9 @@ def _unlearn(
         _check_fit(chosen, original, split, options)
         taken = ["original", method, *([] if retrain is None else ["retrained"])]
         given = load_models(references, split, "reference", taken)
-    files = {"model": model, "data": data}
-    note = _made_by(chosen, options, retrain, files, seed, weighted=split.is_weighted)
+        again, start = _with_start(retrain, original)
+    read_from = {"model": model, "data": data, **start}
+    note = _made_by(chosen, options, again, read_from, seed, weighted=split.is_weighted)
     say(f"{split}\n")
     seconds: dict[str, float] = {}
 
@@ -164,13 +169,24 @@ def _unlearn(
     files = {name: model_file(path, marks[str(path)]) for name, path in read}
     files[method] = _saved(made[method], results.path(UNLEARNED))
     if retrain is not None:
-        again = methods.describe("retrain")
-        made["retrained"] = run("retrained", again, retrain, seed + 1)
+        made["retrained"] = run("retrained", methods.describe("retrain"), again, seed + 1)
         files["retrained"] = _saved(made["retrained"], results.path(RETRAINED))
     names = [name for name in made if name not in ("original", method)]
     own = {"title": f"Unlearned by {method}", "seconds": seconds, "seed": seed, "images": images}
     words = {"notes": [note], "how_to_refer": HOW_TO_REFER}
     return write_report(results, made, split, names, files=files, **words, **own)
+
+
+def _with_start(
+    retrain: Mapping[str, Any] | None, model: keras.Model
+) -> tuple[dict[str, Any] | None, dict[str, str | PathLike]]:
+    """Returns the options of retraining with its start loaded, and the start's file by name."""
+    if retrain is None or retrain.get("initial") is None:
+        return retrain and dict(retrain), {}
+    own = dict(retrain)
+    path, fresh = own.pop("initial"), own.pop("fresh", None) or ()
+    own["initialize"] = models.Start.of(model, load_initial(path, model), fresh=fresh)
+    return own, {"initial": path}
 
 
 def _saved(model: keras.Model, path: pathlib.Path) -> ModelFile:
@@ -222,7 +238,14 @@ def _made_by(
     """Returns the note on how all this was made."""
 
     def words(given: Mapping[str, Any]) -> str:
-        return ", ".join(f"{key}={value!r}" for key, value in given.items()) or "its defaults"
+        parts = {
+            key: list(value.fresh) if isinstance(value, models.Start) else value
+            for key, value in given.items()
+        }
+        texts = [
+            f"{'fresh' if key == 'initialize' else key}={value!r}" for key, value in parts.items()
+        ]
+        return ", ".join(texts) or "its defaults"
 
     secret = method.function is methods.certified_last_layer  # its guarantee rests on the seed
     parts = [f"{method.name} with {words(options)}, seed {'not shown' if secret else seed}"]
