@@ -10,9 +10,11 @@ from stage_harms import cut, folder, harms_of, nan, swapped
 
 from tfunlearn import models
 from tfunlearn.data import scenarios
-from tfunlearn.experiments import compare_run
+from tfunlearn.experiments import compare_page, compare_run
+from tfunlearn.experiments.compare import compare
 from tfunlearn.experiments.compare_run import ORIGINAL, Attempt, Run
 from tfunlearn.experiments.stages import Stages
+from tfunlearn.training import Diverged
 
 SETTINGS = {"experiment": "test", "seed": 0}
 
@@ -237,6 +239,23 @@ def test_a_reference_that_diverges_is_kept_as_a_fact_and_blames_no_method(
     note = json.loads((run._stages.folder / "row-retrained-2.json").read_text())
     assert note["content"]["seed"] == 2_000_000
     assert "diverged" in note["content"]["diverged"]
+
+
+def test_a_comparison_says_which_references_diverged(tmp_path, quick, monkeypatch):
+    retrain = compare_run.retrain
+
+    def one_diverges(model, split, seed, **options):
+        if seed == 1_000_000:
+            raise Diverged("training diverged")
+        return retrain(model, split, seed)
+
+    monkeypatch.setattr(compare_run, "retrain", one_diverges)
+    own = {"limit": 100, "epochs": 1, "names": ["finetune"], "say": None}
+    result = compare("random", out=tmp_path, seeds=1, references=2, **own)
+    assert result["diverged"] == {"0": {"retrained-1": "training diverged"}}
+    words = "Seed 0: 1 of 2 retrained models diverged and are not among the references: "
+    assert f"{words}retrained-1." in compare_page.notes(result)
+    assert all(not row["failed"] for row in result["rows"])
 
 
 def test_references_that_all_diverge_are_an_error(scenario, tmp_path, quick, monkeypatch):

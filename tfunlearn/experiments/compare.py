@@ -122,10 +122,11 @@ def compare(
         Run(make(dataset, seed=seed, **given), stages, verbose, say, attempts, 1, threads)
         for seed in numbers
     )
-    reports, failed, measured = {}, {}, {}
+    reports, failed, measured, diverged = {}, {}, {}, {}
     for run, report, reasons in _audits(runs, attempts, references, crew, say):
         seed = run.scenario.seed
         reports[seed], failed[seed] = report, reasons
+        diverged[str(seed)] = run.diverged(references)
         measured[seed] = {row.name: run.measured(row.name) for row in report.rows}
     result = {
         "schema": "tfunlearn.compare",
@@ -139,6 +140,7 @@ def compare(
         "split": {"sizes": dict(reports[numbers[0]].split["sizes"])},
         "seeds": numbers,
         "references": references,
+        "diverged": {seed: lost for seed, lost in diverged.items() if lost},
         "unfit": unfit,
         "threads": threads,
         "processors": _processors(measured),

@@ -15,6 +15,7 @@ from tfunlearn.experiments.compare_figures import (
     beside,
 )
 from tfunlearn.experiments.compare_plot import tradeoff
+from tfunlearn.report import wording
 from tfunlearn.report.style import CSS
 from tfunlearn.storage.atomic import write_atomically
 
@@ -74,6 +75,9 @@ def notes(result: Mapping[str, Any]) -> list[str]:
         result: what ``compare`` returned.
     """
     found = _on_seconds(result)
+    for seed, lost in result.get("diverged", {}).items():
+        words = wording.diverged(len(lost), result["references"], ", ".join(lost))
+        found.append(f"Seed {seed}: {words}")
     for row in result["rows"]:
         for reason, seeds in _reasons(row).items():
             found.append(f"{row['name']} failed under {_listed(seeds)}: {reason}")
