@@ -96,7 +96,8 @@ def test_the_audit_counts_them(tmp_path, some_diverge):
 
 def test_a_bank_of_which_all_diverge_is_an_error_that_is_kept(tmp_path):
     """In a process of its own, which answers as for any other model."""
-    net, split = parts.make_net(optimizer=keras.optimizers.SGD(1e30)), parts.make_split()
+    net = parts.make_net(keras.layers.Dense(8), optimizer=keras.optimizers.SGD(1e20))
+    split = parts.make_split()
     bank = ReferenceBank(tmp_path, net, split, epochs=2, batch_size=12, say=None)
     for _ in range(2):
         with pytest.raises(RuntimeError, match=r"each of 2 models diverged.* lower the learning"):
