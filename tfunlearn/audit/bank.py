@@ -150,6 +150,11 @@ class ReferenceBank(BankReading):
         entries = Entries(folder, key, roles, keep_weights)
         super().__init__(job, entries, say or (lambda line: None))
 
+    @property
+    def rate(self) -> str:
+        """The learning rate that models are trained with and where it came from, in words."""
+        return self._job.recipe.rate
+
     def fill(
         self,
         count: int,

@@ -64,6 +64,7 @@ def write(job: Job, folder: pathlib.Path) -> None:
         "optimizer": recipe.optimizer,
         "metrics": recipe.metrics,
         "no_decay": recipe.no_decay,
+        "origin": recipe.origin,
         "split": write_split(job.split, folder, _roles(job)),
         "epochs": job.epochs,
         "batch_size": job.batch_size,
@@ -104,7 +105,8 @@ def read(folder: pathlib.Path, stack: contextlib.ExitStack) -> Job:
             "Received: different ones; threads=None trains in this process."
         )
     loss = keras.losses.get(content["loss"])
-    recipe = Recipe(loss, content["optimizer"], content["metrics"], content["no_decay"])
+    parts = (content[name] for name in ("optimizer", "metrics", "no_decay", "origin"))
+    recipe = Recipe(loss, *parts)
     names = ("epochs", "batch_size", "jit_compile", "dtype", "keep_weights")
     options = {name: content[name] for name in names}
     return Job(

@@ -146,7 +146,7 @@ def fill(
         seconds = sum(note["seconds"] for note in notes) / len(notes)
         say(
             f"{len(seeds)} models {words} the forget set, seeds {seeds[0]} to {seeds[-1]}, "
-            f"{seconds:.1f} s each; {made} of them made now"
+            f"{seconds:.1f} s each; {made} of them made now, at {bank.rate}"
         )
         for role in bank.roles:
             values = bank.accuracy(role, include_forget=include_forget)

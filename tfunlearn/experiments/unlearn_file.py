@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from tfunlearn import methods, models
+from tfunlearn import methods, models, training
 from tfunlearn.data import ForgetSplit
 from tfunlearn.data.duplicates import Choice
 from tfunlearn.experiments.file_report import FILES, write_report
@@ -154,14 +154,15 @@ def _unlearn(
         given = load_models(references, split, "reference", taken)
         again, start = _with_start(retrain, original)
     read_from = {"model": model, "data": data, **start}
-    note = _made_by(chosen, options, again, read_from, seed, weighted=split.is_weighted)
+    rate = "" if again is None else _rate(original, again)
+    note = _made_by(chosen, options, again, read_from, seed, rate=rate, weighted=split.is_weighted)
     say(f"{split}\n")
     seconds: dict[str, float] = {}
 
     def run(name: str, by: methods.Method, own: Mapping[str, Any], seed: int) -> keras.Model:
         options = {"seed": seed, "verbose": verbose, **own}
         made, seconds[name] = _timed(by, original, split, options)
-        say(f"{name}: {seconds[name]:.1f} s")
+        say(f"{name}: {seconds[name]:.1f} s{_moved(original, made)}")
         return made
 
     made = {"original": original, method: run(method, chosen, options, seed), **given}
@@ -187,6 +188,21 @@ def _with_start(
     path, fresh = own.pop("initial"), own.pop("fresh", None) or ()
     own["initialize"] = models.Start.of(model, load_initial(path, model), fresh=fresh)
     return own, {"initial": path}
+
+
+def _rate(original: keras.Model, retrain: Mapping[str, Any]) -> str:
+    """Returns the learning rate that retraining takes, in words."""
+    own = {name: retrain.get(name) for name in ("loss", "optimizer")}
+    return training.Recipe.of(original, **own).rate
+
+
+def _moved(original: keras.Model, made: keras.Model) -> str:
+    """Returns by how much a method moved the weights, to be said of it; "" where it has no share.
+
+    The share is of the original's training-scale: see ``training.moved_share``.
+    """
+    share = training.moved_share(original, made)
+    return "" if share is None else f", moved the weights by {share:.2%} of the training-scale"
 
 
 def _saved(model: keras.Model, path: pathlib.Path) -> ModelFile:
@@ -233,6 +249,7 @@ def _made_by(
     files: Mapping[str, str | PathLike],
     seed: int,
     *,
+    rate: str,
     weighted: bool,
 ) -> str:
     """Returns the note on how all this was made."""
@@ -250,7 +267,8 @@ def _made_by(
     secret = method.function is methods.certified_last_layer  # its guarantee rests on the seed
     parts = [f"{method.name} with {words(options)}, seed {'not shown' if secret else seed}"]
     if retrain is not None:
-        parts.append(f"retrained with {words(retrain)}{'' if secret else f', seed {seed + 1}'}")
+        drawn = "" if secret else f", seed {seed + 1}"
+        parts.append(f"retrained with {words(retrain)}{drawn}, {rate}")
     for name, path in files.items():
         parts.append(f"{name} {marked(path)}")
     if weighted:

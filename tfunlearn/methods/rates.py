@@ -31,7 +31,7 @@ def constant_rate(
         ValueError: if the optimizer that was asked for has a schedule, or there is no optimizer.
     """
     if optimizer is None and learning_rate is None:
-        return scale * rate_of(training.optimizer_like(model))
+        return training.OwnRate(scale * rate_of(training.optimizer_like(model)))
     if optimizer is not None:
         config = keras.optimizers.serialize(keras.optimizers.get(optimizer))["config"]
         while "inner_optimizer" in config:  # the wrapper of mixed precision

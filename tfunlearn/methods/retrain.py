@@ -68,5 +68,6 @@ def retrain(
         student = models.copy(initialize(seed), seed=seed)
     recipe.compile(student, jit_compile=jit_compile)
     stream = batches(split, "retain", batch_size=batch_size, shuffle=True, seed=seed)
-    training.fit(student, stream, epochs=epochs, callbacks=callbacks, verbose=verbose)
+    options = {"callbacks": callbacks, "verbose": verbose, "fresh": initialize is None}
+    training.fit(student, stream, epochs=epochs, **options)
     return training.finish(student, model)

@@ -9,6 +9,7 @@ import numpy as np
 from tfunlearn.callbacks import NoOpGuard
 from tfunlearn.data.passes import looks
 from tfunlearn.training.in_graph import fit_in_graph, resident_rows
+from tfunlearn.training.movement import LEAST, LEAST_FRESH, RateGuard
 from tfunlearn.training.workers import check_workers
 
 Logs = dict[str, float]
@@ -26,6 +27,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = 0,
     trainings: int = 1,
+    fresh: bool = False,
 ) -> keras.callbacks.History:
     """Trains a compiled model in place, and raises if that changed nothing or broke it.
 
@@ -38,6 +40,7 @@ def fit(
         trainings: as long as this one, of this model, compiled once: compiling whole epochs pays
             from a number of steps on, which several reach together. A dropout mask is another one
             where they are compiled, so pass what is always the same.
+        fresh: whether the weights are a fresh draw, which a training moves far.
 
     Returns:
         The history of the fit.
@@ -45,11 +48,13 @@ def fit(
     Raises:
         ValueError: if ``epochs`` is not a whole number of at least 1, or there are other workers
             (see ``check_workers``).
-        RuntimeError: if no weight changed, or a weight is no longer finite.
+        RuntimeError: if no weight changed, a tiny learning rate moved them next to not at all (see
+            ``RateGuard``), or a weight is no longer finite.
     """
     check_epochs(epochs)
     check_workers(model)
-    history = _fit(model, batches, int(epochs), [*callbacks, NoOpGuard()], verbose, trainings)
+    guards = NoOpGuard(), RateGuard(LEAST_FRESH if fresh else LEAST)
+    history = _fit(model, batches, int(epochs), [*callbacks, *guards], verbose, trainings)
     _require_finite(model)
     return history
 
@@ -186,7 +191,7 @@ def _epochs(
     check_workers(model)
     history = keras.callbacks.History()
     watchers = keras.callbacks.CallbackList(
-        [history, *callbacks, NoOpGuard()], model=model, epochs=int(epochs), verbose=0
+        [history, *callbacks, NoOpGuard(), RateGuard()], model=model, epochs=int(epochs), verbose=0
     )
     watchers.on_train_begin()
     for epoch in range(int(epochs)):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfunlearn.losses import OnLabels
 from tfunlearn.training.label_form import on_class_ids
+from tfunlearn.training.movement import note_origin
 from tfunlearn.training.xla import note_jit
 
 Loss = str | keras.losses.Loss | Any
@@ -24,12 +25,19 @@ class Recipe:
         optimizer: config of the optimizer, from which a fresh one is made at each use.
         metrics: config of the metrics, likewise.
         no_decay: regular expression for the names that weight decay leaves out, if any.
+        origin: where the learning rate came from, in words.
     """
 
     loss: Any
     optimizer: dict[str, Any]
     metrics: Any
     no_decay: str | None = None
+    origin: str = ""
+
+    @property
+    def rate(self) -> str:
+        """The learning rate and where it came from, in words."""
+        return f"learning rate {rate_words(self.optimizer)} {self.origin}".strip()
 
     @classmethod
     def of(
@@ -68,12 +76,12 @@ class Recipe:
         if isinstance(loss, OnLabels) and loss.form == "one_hot":
             metrics = None
         config, pattern = optimizer_config(model, optimizer, learning_rate, scale)
-        return cls(loss, config, metrics, pattern)
+        return cls(loss, config, metrics, pattern, rate_origin(optimizer, learning_rate, scale))
 
     def compile(self, model: keras.Model, *, jit_compile: bool | str = "auto") -> None:
         """Compiles a model with a fresh optimizer and fresh metrics of this recipe."""
         model.compile(
-            optimizer=_fresh_optimizer(self.optimizer, self.no_decay),
+            optimizer=note_origin(_fresh_optimizer(self.optimizer, self.no_decay), self.origin),
             loss=self.loss,
             metrics=_fresh_metrics(self.metrics, model.name),
             jit_compile=jit_compile,
@@ -109,7 +117,8 @@ def optimizer_like(
         >>> fresh.momentum, round(float(fresh.learning_rate), 3)
         (0.9, 0.05)
     """
-    return _fresh_optimizer(*optimizer_config(model, optimizer, learning_rate, scale))
+    made = _fresh_optimizer(*optimizer_config(model, optimizer, learning_rate, scale))
+    return note_origin(made, rate_origin(optimizer, learning_rate, scale))
 
 
 def optimizer_config(
@@ -136,15 +145,35 @@ def optimizer_config(
         )
     config = keras.optimizers.serialize(optimizer)
     if own and (learning_rate is not None or scale != 1.0):
-        innermost = config["config"]
-        while "inner_optimizer" in innermost:  # the wrapper of mixed precision
-            innermost = innermost["inner_optimizer"]["config"]
+        innermost = _innermost(config)
         if learning_rate is None:
             innermost["learning_rate"] = _scaled(innermost["learning_rate"], scale)
         else:
             innermost["learning_rate"] = float(learning_rate)
     pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
     return config, None if pattern is None else pattern.pattern
+
+
+class OwnRate(float):
+    """A learning rate, as a number, that a method took from the model's own optimizer."""
+
+
+def rate_origin(optimizer: Any, learning_rate: float | None, scale: float) -> str:
+    """Returns where a learning rate comes from, in words, from what ``Recipe.of`` was given."""
+    if optimizer is not None:
+        return "from optimizer=..."
+    if learning_rate is not None and not isinstance(learning_rate, OwnRate):
+        return "from learning_rate=..."
+    times = "" if scale == 1.0 else f", times {scale:g}"
+    return f"from the model's saved optimizer{times}"
+
+
+def rate_words(config: dict[str, Any]) -> str:
+    """Returns the learning rate of an optimizer's config in words; a schedule by its name."""
+    rate = _innermost(config)["learning_rate"]
+    if isinstance(rate, dict):
+        return f"schedule {rate['class_name']}, started again,"
+    return f"{float(rate):.4g}"
 
 
 def check_rate(learning_rate: Any) -> None:
@@ -166,6 +195,14 @@ def check_rate(learning_rate: Any) -> None:
         raise ValueError(
             f"learning_rate: expected a number of at least 0. Received: {learning_rate!r}."
         )
+
+
+def _innermost(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of an optimizer, inside the wrapper of mixed precision."""
+    config = config["config"]
+    while "inner_optimizer" in config:
+        config = config["inner_optimizer"]["config"]
+    return config
 
 
 def _scaled(rate: float | dict[str, Any], scale: float) -> float | dict[str, Any]:
