@@ -108,8 +108,8 @@ class RateGuard(keras.callbacks.Callback):
         before, self._before = self._before, None
         scale = _apart(before, _values(reinitialized(self._student, seed=_DRAW)))
         moved = _apart(before, _values(self._student))
-        if not scale or moved / scale >= self._least:
-            return
+        if not scale or not np.isfinite(moved) or moved / scale >= self._least:
+            return  # what is not finite is told elsewhere
         raise RuntimeError(
             f"learning_rate: training moved the weights by {moved / scale:.2g} of the distance "
             "from a fresh draw to where they were, at a constant learning rate of "
