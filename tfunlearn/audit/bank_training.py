@@ -90,7 +90,8 @@ class Trainer:
         student, self._student = self._ready(item.seed), None
         split = whole(job.split) if item.include_forget else job.split
         stream = batches(split, "retain", batch_size=job.batch_size, shuffle=True, seed=item.seed)
-        training.fit(student, stream, epochs=job.epochs, trainings=TRAININGS, fresh=True)
+        own = {"trainings": TRAININGS, "fresh": job.start is None}
+        training.fit(student, stream, epochs=job.epochs, **own)
         self._student = student  # only now: a training that failed leaves nothing to go on with
         return student
 
