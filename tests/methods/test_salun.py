@@ -86,7 +86,7 @@ def test_count_is_over_all_layers_together(dropout_net, split):
 def test_labels_are_fresh_each_epoch_and_the_own_may_be_among_them(net, split):
     """With a learning rate of nearly 0 the loss tells the labels apart."""
     look = keras.callbacks.History()
-    options = {"learning_rate": 1e-5, "batch_size": 8, "callbacks": [look]}
+    options = {"learning_rate": 1e-3, "batch_size": 8, "callbacks": [look]}
     methods.salun(net, split, seed=1, epochs=4, **options)
     assert len(set(np.round(look.history["forget_loss"], 2))) > 1
     assert len(set(np.round(look.history["retain_loss"], 2))) == 1

@@ -21,7 +21,9 @@ __all__ = ["LEAST", "LEAST_FRESH", "RateGuard", "moved_share", "note_origin", "o
 LEAST = 1e-4  # share of the training-scale that a training moves at least
 LEAST_FRESH = 0.05  # one that starts from a fresh draw
 _DRAW = 987_654_321  # seed of the fresh draw; one that no training starts from
-_TINY = 0.01  # of the default learning rate of the optimizer's class: below it, movement is checked
+_TINY = (
+    0.00999  # of the default rate of the class, a hundredth in float32: below it movement counts
+)
 _ORIGINS: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 
