@@ -549,6 +549,14 @@ def test_ctrl_c_in_a_process_of_its_own(task, press_ctrl_c):
     assert written(task) == []
 
 
+def test_in_python_an_unknown_option_is_an_error(task):
+    files = (task / "model.keras", task / "data.npz", task / "out")
+    options = {"epochs": 1, "rounds": 3}
+    with pytest.raises(ValueError, match="rounds: finetune does not take it"):
+        unlearn_file(*files, method="finetune", classes=[1], options=options, say=None)
+    assert written(task) == []
+
+
 def test_in_python_it_is_silent_if_asked(task, capsys):
     found = unlearn_file(
         task / "model.keras",

@@ -160,8 +160,9 @@ def _unlearn(
     seconds: dict[str, float] = {}
 
     def run(name: str, by: methods.Method, own: Mapping[str, Any], seed: int) -> keras.Model:
-        options = {"seed": seed, "verbose": verbose, **own}
-        made, seconds[name] = _timed(by, original, split, options)
+        common = {"seed": seed, "verbose": verbose}
+        taken = {key: value for key, value in common.items() if key in by.options}
+        made, seconds[name] = _timed(by.name, original, split, {**taken, **own})
         say(f"{name}: {seconds[name]:.1f} s{_moved(original, made)}")
         return made
 
@@ -233,12 +234,11 @@ def _check_fit(
 
 
 def _timed(
-    method: methods.Method, model: keras.Model, split: ForgetSplit, options: Mapping[str, Any]
+    method: str, model: keras.Model, split: ForgetSplit, options: Mapping[str, Any]
 ) -> tuple[keras.Model, float]:
     """Runs a method; returns its model and the seconds it took."""
-    own = {key: value for key, value in options.items() if key in method.options}
     start = time.perf_counter()
-    made = method.function(model, split, **own)
+    made = methods.unlearn(model, split, method, **options)
     return made, round(time.perf_counter() - start, 3)
 
 

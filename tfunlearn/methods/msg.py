@@ -57,7 +57,8 @@ def msg(
         callbacks: Keras callbacks for the training; they see epochs, not batches.
         jit_compile: as in ``keras.Model.compile``.
         verbose: 0 for silence, otherwise a progress bar.
-        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it.
+        class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it;
+            the gradients that choose what is drawn anew are taken without weights.
         sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         loss: loss on integer labels for the training; by default the model's own.
         optimizer: optimizer with a constant learning rate; by default a fresh one like the

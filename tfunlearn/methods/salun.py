@@ -46,7 +46,7 @@ def salun(
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
         class_weight: ``{class: weight}`` in the loss on retain, as the original's ``fit`` had it;
-            forget examples, under the labels that are drawn, have 1.
+            forget examples, under the labels that are drawn, have 1, as all have in the ranking.
         sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default 0.3 times

@@ -112,7 +112,7 @@ def sfr_on(
         jit_compile: as in ``keras.Model.compile``.
         verbose: as in ``keras.Model.fit``.
         class_weight: ``{class: weight}`` in the losses on retain and forget, as the original's
-            ``fit`` had it.
+            ``fit`` had it; the mask is made without weights.
         sample_weight: weight of each training example, ``(N,)`` in the order of the training data.
         optimizer: optimizer of the retain steps; by default a fresh one like the model's own.
         learning_rate: learning rate of an optimizer like the model's own; by default 0.1 times
