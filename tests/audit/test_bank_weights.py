@@ -38,6 +38,9 @@ def test_weights_are_part_of_the_key(tmp_path):
     ]
     assert len({bank.folder for bank in banks}) == 5
     assert make(tmp_path, class_weight={0: 0.5, 2: 20.0}).folder == banks[1].folder
+    every_class = {np.int64(0): np.float32(0.5), 1: 1, 2: 20.0}  # a class not named has weight 1
+    assert make(tmp_path, class_weight=every_class).folder == banks[1].folder
+    assert make(tmp_path, class_weight={0: 1.0, 2: 1}).folder == banks[0].folder
     assert make(tmp_path, with_samples()).folder == banks[3].folder
     assert banks[1].settings["training"]["class_weight"] == {"0": 0.5, "2": 20.0}
 

@@ -113,7 +113,7 @@ def test_class_and_sample_weights_multiply(kind):
     for role in ("forget", "retain"):
         ids = split.ids[role]
         np.testing.assert_allclose(split.sample_weights(role), factor[ids % 3] * ids / 8)
-    given = plain().weighted(class_weight={2: 4, 0: 0.5}, sample_weight=examples()[2])
+    given = plain().weighted(class_weight={2.0: 4, np.float64(0): 0.5}, sample_weight=examples()[2])
     np.testing.assert_array_equal(given.sample_weights("retain"), split.sample_weights("retain"))
     assert given.fingerprint() == split.fingerprint()
 
@@ -191,6 +191,8 @@ def test_bad_sample_weights(case):
 BAD_CLASSES = {
     "a list": ([1.0, 20.0], TypeError, "class_weight: expected a dict"),
     "text key": ({"0": 1.0}, TypeError, "class_weight: expected class ids.*'0'"),
+    "half a class": ({0.5: 1.0}, TypeError, "class_weight: expected class ids.*0.5"),
+    "not a class": ({float("nan"): 1.0}, TypeError, "class_weight: expected class ids.*nan"),
     "unknown": ({3: 1.0}, ValueError, "class_weight: .*0 to 2.*Received: 3"),
     "negative": ({0: -2.0}, ValueError, "class_weight: .*at least 0.*-2.0"),
     "nan": ({0: float("nan")}, ValueError, "class_weight: .*nan"),

@@ -1,5 +1,6 @@
 """The one place where class and sample weights are checked and become a number per example."""
 
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,26 +88,33 @@ def weights_by_class(
         )
     table = np.ones(num_classes, "float32")
     for label, weight in class_weight.items():
-        if not isinstance(label, int | np.integer) or isinstance(label, bool):
+        if not isinstance(label, numbers.Real) or isinstance(label, bool) or label % 1 != 0:
             raise TypeError(f"{name}: expected class ids as keys. Received: {label!r}.")
         if not 0 <= label < num_classes:
             raise ValueError(
                 f"{name}: expected classes of the data. Expected: 0 to {num_classes - 1}. "
                 f"Received: {label}."
             )
-        table[label] = _number(weight, name)
+        table[int(label)] = _number(weight, name)
     return table[labels]
 
 
 def plain_class_weight(class_weight: Mapping[int, float] | None) -> dict[str, float] | None:
-    """Returns class weights as JSON values, sorted by class.
+    """Returns class weights as JSON values, sorted by class, without those of 1, as of the rest.
 
     Args:
         class_weight: checked class weights, or None.
+
+    Returns:
+        None where every class has weight 1.
+
+    Example:
+        >>> from tfunlearn.data.weights import plain_class_weight
+        >>> plain_class_weight({1: 20, 0: 1.0})
+        {'1': 20.0}
     """
-    if class_weight is None:
-        return None
-    return {str(int(label)): float(class_weight[label]) for label in sorted(class_weight)}
+    pairs = sorted((class_weight or {}).items())
+    return {str(int(label)): float(weight) for label, weight in pairs if weight != 1} or None
 
 
 def _number(weight: Any, name: str) -> float:
