@@ -241,6 +241,39 @@ def test_a_scratch_folder_of_the_dead_goes_with_its_lock(entries):
     assert "scratch-0123456789abcdef" not in names(entries.folder / "locks")
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 1000])
+def test_settings_that_are_damaged_are_written_again(entries, content):
+    entries.write_settings({"epochs": 1})
+    path = entries.folder / "bank.json"
+    before = path.read_bytes()
+    path.write_text(content)
+    entries.write_settings({"epochs": 1})
+    assert path.read_bytes() == before
+
+
+def test_a_folder_in_the_place_of_the_settings_is_refused(entries):
+    (entries.folder / "bank.json").mkdir()
+    with pytest.raises(Refused, match=r"bank.json.*Expected: a file"):
+        entries.write_settings({"epochs": 1})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("seconds", value) for value in ({}, None, True)),
+        *(("accuracy", value) for value in (None, "x", {"test": "x"}, {})),
+    ],
+)
+def test_a_note_of_another_kind_is_damaged(entries, key, value):
+    path = entries.folder / "out-3" / "note.json"
+    note = json.loads(path.read_text())
+    del note["sha256"]
+    note[key] = value
+    note["sha256"] = bank_entry.marks.text_mark(note)
+    path.write_text(json.dumps(note))
+    assert make_entries(entries.folder).fault(ITEM).startswith("note.json holds no ")
+
+
 def test_settings_are_written_once(entries):
     entries.write_settings({"epochs": 1})
     path = entries.folder / "bank.json"

@@ -1,6 +1,7 @@
 """Class weights on the command line, and sample weights in a data file."""
 
 import argparse
+import os
 
 import keras
 import numpy as np
@@ -124,3 +125,35 @@ def test_bad_weights_in_a_file(task, case):
         datasets.read_weights("bad.npz")
     assert datasets.read_weights("plain.npz") is None
     assert unlearn(data="bad.npz") == 1
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "sample_weights_train", "class_weight"])
+def test_weights_under_a_name_that_is_not_read_are_not_passed_over(task, name, capsys):
+    np.savez("bad.npz", **np.load("plain.npz"), **{name: np.ones(TRAIN)})
+    assert unlearn("--set", "epochs=1", data="bad.npz") == cli.FAILED
+    assert (
+        f"Expected: sample_weight_train, one for each training example; class weights are an "
+        f"option. Received: {name}." in capsys.readouterr().err
+    )
+
+
+def test_texts_for_a_model_of_numbers_are_refused_by_name(task, capsys):
+    rows = dict(np.load("plain.npz"))
+    np.savez("bad.npz", **rows | {"x_train": rows["x_train"].astype("U9")})
+    assert unlearn("--set", "epochs=1", data="bad.npz") == cli.FAILED
+    assert "data: 'bad.npz': x_train holds texts. Expected: numbers" in capsys.readouterr().err
+
+
+def test_an_empty_out_is_not_the_current_folder(task, capsys):
+    before = sorted(task.iterdir())
+    assert unlearn("--out", "") == cli.BAD_ARGUMENTS
+    assert "--out: expected a path. Received: '' (empty)." in capsys.readouterr().err
+    assert sorted(task.iterdir()) == before
+
+
+def test_a_pipe_is_not_called_absent(task, capsys):
+    os.mkfifo("pipe")
+    assert unlearn("--forget", "pipe") == cli.BAD_ARGUMENTS
+    assert (
+        "expected an existing file. Received: 'pipe', a pipe or a device" in capsys.readouterr().err
+    )

@@ -175,6 +175,8 @@ def test_not_an_archive(tmp_path):
         ({"y_train": np.eye(4) / 2}, ["y_train", "(4, 4)"]),
         ({"y_train": np.eye(4, dtype=int)[::-1] + np.eye(4, dtype=int)}, ["y_train", "(4, 4)"]),
         ({"x_train": np.array(1)}, ["x_train", "single number"]),
+        ({"x_train": np.ones((4, 2), "complex64")}, ["x_train of complex64"]),
+        ({"x_train": np.ones((4, 2), "longdouble")}, ["x_train of float128"]),
     ],
 )
 def test_wrong_contents(tmp_path, changes, words):

@@ -53,6 +53,7 @@ def test_values(text, value):
         (["schedule=linear"], "schedule takes Literal"),
         (["relative=1"], "relative takes bool. Received: '1', which is int"),
         (["class_weights=[1, 'a']"], "class_weights takes Sequence[float] | None"),
+        (["stddev={0: 0.1, 0: 0.2}"], "a dict with each key once"),
         (["stddev=(1"], "expected a value that is a number, true,"),
         (["stddev=__import__('os')"], "expected a value that is a number"),
         (["schedule=two words"], "with quotes, if it is more than a word"),

@@ -34,6 +34,12 @@ for line in sys.stdin:
     if act == "exit":
         sys.stderr.write("no such thing")
         sys.exit(3)
+    if act == "torn":
+        print('tfunlearn worker: {"kind": "ma', end="", flush=True)
+        sys.exit(3)
+    if act == "half a line":
+        sys.stdout.buffer.write(b"\\xff 50 %")
+        sys.stdout.flush()
     answer = {"error": "it diverged"} if act == "error" else {"kind": "made", "text": "in 0.1 s"}
     print("tfunlearn worker: " + json.dumps(answer), flush=True)
 """
@@ -84,6 +90,13 @@ def test_a_process_that_dies_is_replaced_and_its_piece_tried_again(run, workers)
     ]
     assert sorted(event.item for event in events if event.kind == MADE) == ITEMS
     assert [asked.count(item) for item in ITEMS] == [1, 3, 2, 1]
+
+
+@pytest.mark.parametrize(("act", "kinds"), [("torn", [DIED, MADE]), ("half a line", [MADE])])
+def test_what_a_process_prints_beside_its_answers_stops_nothing(run, act, kinds):
+    events, _ = run({"piece-1": [act, "done"]}, workers=1)
+    assert [event.kind for event in events if event.item == "piece-1"] == kinds
+    assert len({event.item for event in events if event.kind == MADE}) == len(ITEMS)
 
 
 def test_a_piece_whose_processes_die_too_often_is_lost_and_the_others_are_made(run):

@@ -228,13 +228,23 @@ class Entries:
         return count
 
     def write_settings(self, settings: dict[str, Any]) -> None:
-        """Writes what the models depend on, for a reader, if it is not there yet."""
+        """Writes what the models depend on, for a reader, unless it is there and whole.
+
+        Raises:
+            Refused: If a folder lies where it goes.
+        """
         path = self.folder / SETTINGS
         self.folder.mkdir(parents=True, exist_ok=True)
+        content = {"schema": "tfunlearn.bank", "version": VERSION, "key": self.key}
+        text = _text({**content, "settings": settings})
+        if path.is_dir():
+            raise Refused(
+                f"out: {str(path)!r} is where the bank's settings go. Expected: a file, or none; "
+                "move the folder away. Received: a folder."
+            )
         with claimed(self._lock("bank")) as mine:
-            if mine and not path.is_file():
-                content = {"schema": "tfunlearn.bank", "version": VERSION, "key": self.key}
-                write_atomically(path, _text({**content, "settings": settings}))
+            if mine and not (path.is_file() and path.read_bytes() == text.encode()):
+                write_atomically(path, text)
 
     def scratch(self) -> contextlib.AbstractContextManager[pathlib.Path]:
         """Yields a folder for the time of a block; `clear_all` removes it if the process dies."""
@@ -283,6 +293,12 @@ class Entries:
             raise ValueError(f"{NOTE} tells in no words how it diverged")
         if not isinstance(note.get("files"), dict):
             raise ValueError(f"{NOTE} names no files")
+        if not _is_number(note.get("seconds")):
+            raise ValueError(f"{NOTE} holds no seconds")
+        accuracy, roles = note.get("accuracy"), [n for n in self._files if n != WEIGHTS]
+        own = {_file(role): v for role, v in accuracy.items()} if type(accuracy) is dict else {}
+        if DIVERGED not in note and not all(_is_number(own.get(name)) for name in roles):
+            raise ValueError(f"{NOTE} holds no accuracies")
         return note
 
     def _bytes(self, item: Item, name: str, files: dict[str, str]) -> bytes:
@@ -338,6 +354,11 @@ def _check_content(name: str, content: bytes) -> None:
         raise ValueError(f"{name} holds no logits")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds logits that are not finite")
+
+
+def _is_number(value: Any) -> bool:
+    """Tells whether a value of JSON is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _remove(path: pathlib.Path) -> None:

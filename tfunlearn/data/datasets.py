@@ -15,6 +15,7 @@ Arrays = tuple[np.ndarray, np.ndarray]
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 WEIGHTS = "sample_weight_train"
+_MISNAMED = ("sample_weight", "sample_weights", "sample_weights_train", "class_weight")
 
 
 def load(name: str | PathLike, data_dir: str | PathLike | None = None) -> tuple[Arrays, Arrays]:
@@ -113,10 +114,16 @@ def read_weights(path: str | PathLike, argument: str = "path") -> np.ndarray | N
     Raises:
         FileNotFoundError: if the file is not there.
         TypeError: if they are no numbers.
-        ValueError: if they cannot be read, are negative, not finite, or of another number than
-            y_train.
+        ValueError: if they cannot be read, are negative, not finite, of another number than
+            y_train, or under another name, where they would be passed over.
     """
-    arrays = read_npz_arrays(path, ("y_train",), (WEIGHTS,), argument=argument)
+    arrays = read_npz_arrays(path, ("y_train",), (WEIGHTS, *_MISNAMED), argument=argument)
+    other = [name for name in _MISNAMED if name in arrays]
+    if other:
+        raise ValueError(
+            f"{argument}: weights in the loss have a name that is not read. Expected: {WEIGHTS}, "
+            f"one for each training example; class weights are an option. Received: {other[0]}."
+        )
     if WEIGHTS not in arrays:
         return None
     return check_weights(arrays[WEIGHTS], len(arrays["y_train"]), WEIGHTS)

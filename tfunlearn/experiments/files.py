@@ -220,6 +220,12 @@ def make_split(
         ValueError: if a file cannot be used, or ids, classes or labels do not fit.
     """
     (x, y), (x_test, y_test) = datasets.read_npz(data, "data")
+    inputs = getattr(model, "inputs", None)
+    if x.dtype.kind in "SU" and inputs and inputs[0].dtype != "string":
+        raise ValueError(
+            f"data: {str(data)!r}: x_train holds texts. Expected: numbers, which the model takes "
+            f"({inputs[0].dtype}). Received: {x.dtype}."
+        )
     roles = {"test": (x_test, y_test), "num_classes": models.num_classes(model)}
     roles["sample_weight"] = datasets.read_weights(data, "data")
     if validation is not None:

@@ -124,7 +124,8 @@ def _value(value: str, text: str, flag: str) -> Any:
     if re.fullmatch(r"[A-Za-z_][\w.+*|-]*", value) and value.lower() not in _NO_NUMBERS:
         return value
     raise ValueError(
-        f"{flag}: expected a value that is a number, true, false, null, a list, a dict, or text "
+        f"{flag}: expected a value that is a number, true, false, null, a list, a dict with each "
+        "key once, or text "
         "(with quotes, if it is more than a word); numbers are finite and have at most 64 bits. "
         f"Received: {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'!r}."
     )
@@ -136,7 +137,13 @@ def _literal(value: str) -> Any:
         raise ValueError("too long")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ast.literal_eval(value)
+        tree = ast.parse(value, mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict):
+                keys = [ast.literal_eval(key) for key in node.keys]
+                if len(set(keys)) < len(keys):
+                    raise ValueError("a key twice")
+        return ast.literal_eval(tree)
 
 
 def _json(value: str) -> Any:

@@ -153,6 +153,8 @@ class _Process:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            encoding="utf-8",
+            errors="replace",  # libraries may print anything
             env=_environment(),
         )
         self._reader = threading.Thread(target=self._read, args=(answers,), daemon=True)
@@ -180,10 +182,11 @@ class _Process:
         return how + (f": ... {last}" if last else "")
 
     def _read(self, answers: queue.SimpleQueue) -> None:
-        """Passes on what it answers."""
+        """Passes on what it answers; an answer that breaks off is none, as the process has died."""
         for line in self._process.stdout:
-            if line.startswith(MARK):
-                answers.put((self, json.loads(line.removeprefix(MARK))))
+            _, marked, answer = line.partition(MARK)  # a library may have printed half a line
+            if marked and answer.endswith("\n"):
+                answers.put((self, json.loads(answer)))
         answers.put((self, None))
 
     def _close(self) -> None:

@@ -15,7 +15,8 @@ from tfunlearn.reading.paths import existing_file
 
 __all__ = ["parse_npy", "read_npz_arrays"]
 
-_KINDS = "biufcSU"
+_KINDS = "biufSU"  # no complex numbers: models would take their real parts without a word
+_WIDE = "g"  # long double, which no backend takes
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -110,7 +111,7 @@ def _check_header(file: IO[bytes], name: str, there: int) -> None:
     if version not in _HEADERS:
         raise ValueError(f"{name} in version {version} of the format")
     shape, _, kind = _HEADERS[version](file, max_header_size=_LONGEST_HEADER)
-    if kind.hasobject or kind.kind not in _KINDS or not kind.itemsize:
+    if kind.hasobject or kind.kind not in _KINDS or kind.char in _WIDE or not kind.itemsize:
         raise ValueError(f"{name} of {kind}, which are no plain numbers or texts")
     if any(isinstance(length, bool) or length < 0 for length in shape):
         raise ValueError(f"{name} of shape {shape}")

@@ -15,8 +15,8 @@ def expanded(path: str | PathLike[str], argument: str) -> pathlib.Path:
         argument: its argument's name, for messages.
 
     Raises:
-        ValueError: if it begins with the home folder of a user that is not known, is no UTF-8, or
-            holds a zero byte.
+        ValueError: if it is empty, begins with the home folder of a user that is not known, is no
+            UTF-8, or holds a zero byte.
 
     Example:
         >>> from tfunlearn.reading import expanded
@@ -34,6 +34,8 @@ def expanded(path: str | PathLike[str], argument: str) -> pathlib.Path:
         reason = "no such user"
     if "\0" in text:
         reason = "a zero byte"
+    if not text:  # which would be the current folder
+        reason = "empty"
     if reason:
         raise ValueError(f"{argument}: expected a path. Received: {text!r} ({reason}).")
     return found
@@ -54,7 +56,8 @@ def existing_file(path: str | PathLike[str], argument: str, kind: str = "a file"
     """
     found = expanded(path, argument)
     if not _asked(found.is_file, path, argument, kind):
-        received = "a folder" if found.is_dir() else "not there"
+        other = "a pipe or a device" if found.exists() else "not there"
+        received = "a folder" if found.is_dir() else other
         raise FileNotFoundError(
             f"{argument}: expected {kind}. Received: {fspath(path)!r}, {received}."
         )
