@@ -12,7 +12,7 @@ from . import bank_parts as parts
 def make_bank(folder, **options):
     """Returns a bank whose bytes do not depend on threads."""
     layers = [keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.3)]
-    net = parts.make_net(*layers, optimizer="adam", loss=parts.dying)
+    net = parts.make_net(*layers, optimizer="adam", loss=parts.deadly())
     own = {"epochs": 2, "batch_size": 16, "say": None, **options}
     return ReferenceBank(folder, net, parts.make_split(), **own)
 

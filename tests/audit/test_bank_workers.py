@@ -23,7 +23,7 @@ def test_two_processes_of_which_one_dies_give_the_bytes_of_this_one(tmp_path, mo
     """Dense layers of this size do not depend on threads, so this process has the same bytes."""
     monkeypatch.setenv("TFUNLEARN_TEST_DEATH", str(tmp_path / "died"))
     layers = [parts.Scale(), keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.3)]
-    net, split = parts.make_net(*layers, optimizer="adam", loss=parts.dying), parts.make_split()
+    net, split = parts.make_net(*layers, optimizer="adam", loss=parts.deadly()), parts.make_split()
     own = {"epochs": 2, "batch_size": 16}
     lines = []
     apart = ReferenceBank(tmp_path, net, split, **own, say=lines.append)
