@@ -6,8 +6,7 @@ from hypothesis import HealthCheck, settings
 
 EXAMPLES = int(os.environ.get("TFUNLEARN_FUZZ", "0"))
 
-settings.register_profile(
-    "fuzz",
+FUZZ = settings(
     max_examples=EXAMPLES or 150,
     derandomize=not EXAMPLES,
     deadline=None,
@@ -16,9 +15,8 @@ settings.register_profile(
 )
 
 
-def pytest_runtest_setup(item):
-    settings.load_profile("fuzz")
-
-
-def pytest_runtest_teardown(item):
-    settings.load_profile("default")
+def pytest_itemcollected(item):
+    """Gives each test the settings; a profile that is loaded now comes too late for `given`."""
+    if not getattr(item.obj, "is_hypothesis_test", False) or hasattr(item.obj, "fuzzed"):
+        return
+    FUZZ(item.obj).fuzzed = True
