@@ -45,6 +45,16 @@ def test_a_tiny_rate_in_the_saved_optimizer_is_an_error(method, kind, tmp_path):
         unlearn(net, _split(), method, batch_size=8)
 
 
+@pytest.mark.parametrize("method", ["finetune", "cf_k", "salun", "retrain"])
+@pytest.mark.parametrize("rate", [0.0, 1e-12])
+def test_a_rate_at_which_float32_stays_as_it_is_is_named(method, rate):
+    net = _left_by_a_plateau(keras.optimizers.SGD, rate)
+    with pytest.raises(RuntimeError, match=r"^learning_rate: .*, from the model's saved optimizer"):
+        unlearn(
+            net, _split(), method, epochs=1, batch_size=8, **({"k": 1} if method == "cf_k" else {})
+        )
+
+
 def test_a_bank_at_a_tiny_rate_is_an_error(tmp_path):
     net = _left_by_a_plateau()
     bank = ReferenceBank(tmp_path, net, _split(), epochs=1, threads=None, say=None)

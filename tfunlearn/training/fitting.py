@@ -53,7 +53,8 @@ def fit(
     """
     check_epochs(epochs)
     check_workers(model)
-    guards = NoOpGuard(), RateGuard(LEAST_FRESH if fresh else LEAST)
+    # the rate first: it may be why nothing changed
+    guards = RateGuard(LEAST_FRESH if fresh else LEAST), NoOpGuard()
     history = _fit(model, batches, int(epochs), [*callbacks, *guards], verbose, trainings)
     _require_finite(model)
     return history
@@ -191,7 +192,7 @@ def _epochs(
     check_workers(model)
     history = keras.callbacks.History()
     watchers = keras.callbacks.CallbackList(
-        [history, *callbacks, NoOpGuard(), RateGuard()], model=model, epochs=int(epochs), verbose=0
+        [history, *callbacks, RateGuard(), NoOpGuard()], model=model, epochs=int(epochs), verbose=0
     )
     watchers.on_train_begin()
     for epoch in range(int(epochs)):

@@ -112,12 +112,15 @@ class RateGuard(keras.callbacks.Callback):
         moved = _apart(before, _values(self._student))
         if not scale or not np.isfinite(moved) or moved / scale >= self._least:
             return  # what is not finite is told elsewhere
+        way = "the distance from a fresh draw to where they were"
+        how, it = f"moved the weights by {moved / scale:.2g} of {way}", "it"
+        if moved == 0:
+            how, it = f"changed none of the {len(before)} weights", way
         raise RuntimeError(
-            f"learning_rate: training moved the weights by {moved / scale:.2g} of the distance "
-            "from a fresh draw to where they were, at a constant learning rate of "
+            f"learning_rate: training {how}, at a constant learning rate of "
             f"{self._rate:.3g}, {origin_of(self.model.optimizer)}. Expected: at least "
-            f"{self._least:g} of it. A schedule that lowers the rate on a plateau leaves the last "
-            "one in the saved optimizer, and Keras keeps no record of the first: give that by "
+            f"{self._least:g} of {it}. A schedule that lowers the rate on a plateau leaves the "
+            "last one in the saved optimizer, and Keras keeps no record of the first: give that by "
             "learning_rate=... or optimizer=..., or set it in the model "
             "(model.optimizer.learning_rate = ...) and save that. "
             f"Received: {self._rate:.3g}."
