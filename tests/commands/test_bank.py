@@ -125,7 +125,8 @@ def test_a_bank_is_filled_and_goes_on(files, capsys, monkeypatch):
     assert told[1].startswith("2 of 2; seed 1, without the forget set: made in")
     lines = printed.out.splitlines()
     assert lines[0].startswith("2 models without the forget set, seeds 0 to 1, ")
-    assert lines[0].endswith("s each; 2 of them made now")
+    rate = "at learning rate 0.01 from the model's saved optimizer"
+    assert lines[0].endswith(f"s each; 2 of them made now, {rate}")
     assert [line.split()[0] for line in lines[1:4]] == ["forget", "retain", "test"]
     assert all(line.endswith("(N=2)") for line in lines[1:4])
     [folder] = out.iterdir()
@@ -135,7 +136,7 @@ def test_a_bank_is_filled_and_goes_on(files, capsys, monkeypatch):
     assert cli.main([*args, "--models", "2"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert printed.out.splitlines()[0].endswith("; 0 of them made now")
+    assert printed.out.splitlines()[0].endswith(f"; 0 of them made now, {rate}")
 
 
 class Terminal(io.StringIO):
