@@ -1,6 +1,7 @@
 """Methods that change the learning rate themselves start from a number, whatever the model has."""
 
 import keras
+import numpy as np
 import pytest
 
 from tfunlearn import methods
@@ -31,6 +32,17 @@ def test_a_schedule_of_the_models_own_gives_its_first_rate(net, split, method):
     result = method(net, split, epochs=1, callbacks=[look])
     assert max(rates) == pytest.approx(1.5 if method is methods.msg else 0.5)
     assert result.optimizer.get_config() == net.optimizer.get_config()
+
+
+@pytest.mark.parametrize("begins", [0.0, 1e-9])
+def test_a_schedule_that_warms_up_gives_the_rate_that_it_warms_up_to(net, split, begins):
+    warm = keras.optimizers.schedules.CosineDecay(begins, 9, warmup_target=0.5, warmup_steps=4)
+    sgd = keras.optimizers.SGD(warm)
+    for optimizer in (keras.optimizers.LossScaleOptimizer(sgd), sgd):
+        net.compile(optimizer, net.loss)
+        assert constant_rate(net, scale=0.1) == pytest.approx(0.05)
+    result = methods.scrub(net, split, epochs=1)
+    assert not np.array_equal(result.get_weights()[0], net.get_weights()[0])
 
 
 @pytest.mark.parametrize("method", METHODS)

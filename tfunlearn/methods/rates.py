@@ -25,23 +25,32 @@ def constant_rate(
 
     Returns:
         ``learning_rate`` if there is one; None if there is an optimizer; otherwise the scaled
-        learning rate of the model's own optimizer, of a schedule the first one.
+        learning rate of the model's own optimizer, of a schedule the first one, or that which it
+        warms up to.
 
     Raises:
         ValueError: if the optimizer that was asked for has a schedule, or there is no optimizer.
     """
     if optimizer is None and learning_rate is None:
-        return training.OwnRate(scale * rate_of(training.optimizer_like(model)))
-    if optimizer is not None:
-        config = keras.optimizers.serialize(keras.optimizers.get(optimizer))["config"]
-        while "inner_optimizer" in config:  # the wrapper of mixed precision
-            config = config["inner_optimizer"]["config"]
-        if isinstance(config["learning_rate"], dict):
-            raise ValueError(
-                "optimizer: this method changes the learning rate itself. Expected: a constant "
-                f"learning rate. Received: {config['learning_rate']['class_name']}."
-            )
+        own = training.optimizer_like(model)
+        schedule = _schedule(own)
+        peak = None if schedule is None else schedule["config"].get("warmup_target")
+        return training.OwnRate(scale * (rate_of(own) if peak is None else peak))
+    if optimizer is not None and (schedule := _schedule(keras.optimizers.get(optimizer))):
+        raise ValueError(
+            "optimizer: this method changes the learning rate itself. Expected: a constant "
+            f"learning rate. Received: {schedule['class_name']}."
+        )
     return learning_rate
+
+
+def _schedule(optimizer: keras.optimizers.Optimizer) -> dict[str, Any] | None:
+    """Returns the config of an optimizer's schedule; None for a constant learning rate."""
+    config = keras.optimizers.serialize(optimizer)["config"]
+    while "inner_optimizer" in config:  # the wrapper of mixed precision
+        config = config["inner_optimizer"]["config"]
+    rate = config["learning_rate"]
+    return rate if isinstance(rate, dict) else None
 
 
 def adam_unless_given(
