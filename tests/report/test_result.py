@@ -153,6 +153,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/r.png", "", "r\0.png", "\udcff.png"])
+def test_what_is_no_path_is_an_error_that_says_so(report, path):
+    for use in (AuditReport.load, report.save, report.to_html, report.plot):
+        with pytest.raises(ValueError, match=r"^path: ex") as caught:
+            use(path)
+        assert f"expected a path. Received: {path!r}" in str(caught.value)
+
+
+def test_a_report_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^path: expected a report .*, not there"):
+        AuditReport.load(tmp_path / "r.json")
+    with pytest.raises(FileNotFoundError, match=r"^path: expected a report .*, a folder"):
+        AuditReport.load(tmp_path)
+
+
 def test_a_missing_folder_is_an_error(report, tmp_path):
     with pytest.raises(FileNotFoundError):
         report.save(tmp_path / "gone" / "report.json")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfunlearn.reading import existing_file, expanded
 from tfunlearn.report import html, limits, schema, table
 from tfunlearn.report.evidence import Evidence
 from tfunlearn.report.parts import (
@@ -216,24 +217,25 @@ class AuditReport:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the report as JSON, whole or not at all, and returns the path."""
-        return write_atomically(path, schema.dumps(self))
+        return write_atomically(_place(path), schema.dumps(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AuditReport:
         """Reads a report that `save` wrote.
 
         Raises:
-            OSError: If the file cannot be read.
+            OSError: If the file is not there or cannot be read.
             ValueError: If it is not complete JSON, of another schema version, lacks a key, or holds
                 what no rendering could show.
         """
-        return cls(**schema.loads(Path(path).read_bytes(), str(path)))
+        found = existing_file(path, "path", "a report that AuditReport.save wrote")
+        return cls(**schema.loads(found.read_bytes(), str(path)))
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """Returns the report as one self-contained HTML page, and writes it if a path is given."""
         page = html.page(self)
         if path is not None:
-            write_atomically(path, page)
+            write_atomically(_place(path), page)
         return page
 
     def _repr_html_(self) -> str:
@@ -247,7 +249,13 @@ class AuditReport:
         """
         from tfunlearn.report import plots
 
+        place = None if path is None else _place(path)
         figure = plots.draw(self)
-        if path is not None:
-            write_atomically(path, plots.encode(figure, path))
+        if place is not None:
+            write_atomically(place, plots.encode(figure, place))
         return figure
+
+
+def _place(path: str | os.PathLike[str]) -> Path:
+    """Returns where to write; an absolute path stays, as the current folder may be no UTF-8."""
+    return Path(path) if os.path.isabs(path) else expanded(path, "path")
