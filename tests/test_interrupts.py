@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from tfunlearn.cli import main
 from tfunlearn.interrupts import Interrupted, Interrupts
 
 SIGNALS = pytest.mark.parametrize(
@@ -39,6 +41,25 @@ def test_a_signal_is_raised_and_named(number, words):
         assert (interrupts.number, interrupts.words) == (number, words)
         assert interrupts.status == 128 + number
     assert [signal.getsignal(own) for own in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="nothing is raised again here")
+def test_the_alarm_of_others_is_given_back():
+    before = signal.getsignal(signal.SIGALRM)
+    with Interrupts(of_process=False):
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_a_command_runs_in_any_thread():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(main(["methods", "no such method"])))
+    thread.start()
+    thread.join()
+    assert found == [2]
 
 
 def swallow():

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
@@ -40,11 +41,14 @@ class Interrupts:
         self.at_once = of_process
         self._of_process, self._terminal = of_process, None
         self._before: dict[int, Any] = {}
+        self._alarm: Any = None  # the handler of SIGALRM before
 
     def __enter__(self) -> "Interrupts":
         with contextlib.suppress(OSError):  # standard error is closed
             self._terminal = os.dup(2)  # 2 may be held back when a signal arrives
         self._hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
+        if threading.current_thread() is not threading.main_thread():
+            return self  # signals come to the main thread alone
         for number in _WORDS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._arrived)
@@ -53,6 +57,8 @@ class Interrupts:
     def __exit__(self, *error: object) -> None:
         if hasattr(signal, "setitimer") and self.number is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            if self._alarm is not None:
+                signal.signal(signal.SIGALRM, self._alarm)
         for number, before in self._before.items():
             signal.signal(number, signal.SIG_DFL if self._of_process else before)
         sys.unraisablehook = self._hook
@@ -79,7 +85,8 @@ class Interrupts:
                     os.write(self._terminal, line.encode())
             os._exit(self.status)
         if hasattr(signal, "setitimer"):
-            signal.signal(signal.SIGALRM, self._again)
+            before = signal.signal(signal.SIGALRM, self._again)
+            self._alarm = before if self._alarm is None else self._alarm
             signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
         self._again(number, frame)
 

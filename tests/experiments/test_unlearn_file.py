@@ -549,6 +549,14 @@ def test_ctrl_c_in_a_process_of_its_own(task, press_ctrl_c):
     assert written(task) == []
 
 
+def test_the_note_of_retraining_says_its_rate(task):
+    again = ["--set", "epochs=1", "--retrain", "epochs=1", "optimizer=sgd"]
+    assert run(task, *again, method="retrain") == 0
+    [note] = [n for n in AuditReport.load(task / "out" / "report.json").notes if "Made by" in n]
+    assert "seed 0, learning rate 0.1 from the model's saved optimizer" in note
+    assert "seed 1, learning rate 0.01 from optimizer=" in note
+
+
 def test_in_python_an_unknown_option_is_an_error(task):
     files = (task / "model.keras", task / "data.npz", task / "out")
     options = {"epochs": 1, "rounds": 3}

@@ -154,8 +154,7 @@ def _unlearn(
         given = load_models(references, split, "reference", taken)
         again, start = _with_start(retrain, original)
     read_from = {"model": model, "data": data, **start}
-    rate = "" if again is None else _rate(original, again)
-    note = _made_by(chosen, options, again, read_from, seed, rate=rate, weighted=split.is_weighted)
+    note = _made_by(chosen, options, original, again, read_from, seed, weighted=split.is_weighted)
     say(f"{split}\n")
     seconds: dict[str, float] = {}
 
@@ -245,11 +244,11 @@ def _timed(
 def _made_by(
     method: methods.Method,
     options: Mapping[str, Any],
+    model: keras.Model,
     retrain: Mapping[str, Any] | None,
     files: Mapping[str, str | PathLike],
     seed: int,
     *,
-    rate: str,
     weighted: bool,
 ) -> str:
     """Returns the note on how all this was made."""
@@ -266,9 +265,11 @@ def _made_by(
 
     secret = method.function is methods.certified_last_layer  # its guarantee rests on the seed
     parts = [f"{method.name} with {words(options)}, seed {'not shown' if secret else seed}"]
+    if method.function is methods.retrain:
+        parts[0] += f", {_rate(model, options)}"
     if retrain is not None:
         drawn = "" if secret else f", seed {seed + 1}"
-        parts.append(f"retrained with {words(retrain)}{drawn}, {rate}")
+        parts.append(f"retrained with {words(retrain)}{drawn}, {_rate(model, retrain)}")
     for name, path in files.items():
         parts.append(f"{name} {marked(path)}")
     if weighted:
