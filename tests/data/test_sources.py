@@ -371,7 +371,7 @@ BAD_STREAMS = {
     ),
     "one-hot labels": (lambda: sliced(images(), np.eye(8)), ValueError, ["(8,)"]),
     "negative labels": (lambda: sliced(images(), LABELS - 1), ValueError, ["-1"]),
-    "dict of images": (lambda: sliced({"a": images()}, LABELS), ValueError, ["single tensors"]),
+    "dict of images": (lambda: sliced({"a": images()}, LABELS), ValueError, ["several inputs"]),
     "unknown rank": (
         lambda: sliced(images(), LABELS).map(
             lambda x, y: (tf.numpy_function(lambda z: z, [x], tf.float32), y)

@@ -256,7 +256,7 @@ def test_elsewhere_the_same_errors(elsewhere):
 def test_batches_gather_without_copying_everything(elsewhere):
     x, y = examples(20)
     made = batches(data.by_index(x, y, forget=[0], test=(x, y)), "retain", batch_size=4)
-    assert made._x is x
+    assert made._arrays[0] is x
 
 
 def trained(stream):

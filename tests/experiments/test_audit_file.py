@@ -112,7 +112,6 @@ def test_beside_a_bank_that_the_command_made(task, capsys):
         split,
         epochs=4,
         batch_size=32,
-        loss=keras.losses.SparseCategoricalCrossentropy(),
         seed=7,
     )
     known = bank.accuracy("forget")[:-1]

@@ -421,7 +421,11 @@ def make_report(references, **others):
         title="T",
         created="2026-01-01",
         environment={},
-        split={"sizes": {"forget": 10, "retain": 90, "test": 50}},
+        split={
+            "sizes": {"forget": 10, "retain": 90, "test": 50},
+            "class_counts": {"forget": [10], "retain": [90], "test": [50]},
+            "fractions": {"forget": 0.1, "retain": 0.9},
+        },
         original="original",
         references=tuple(f"retrained-{n}" for n in range(1, len(references) + 1)),
         columns=tuple(Column(name, name, "fraction", "", "") for name in names),

@@ -75,7 +75,8 @@ def compare_(out, version, patch):
     def audits(*args):
         for seed in seeds:
             scenario = SimpleNamespace(seed=seed, training=Training())
-            yield SimpleNamespace(scenario=scenario), Report(version), {}
+            run = SimpleNamespace(scenario=scenario, diverged=lambda references: {})
+            yield run, Report(version), {}
 
     patch.setattr(compare, "_audits", audits)
     patch.setattr(compare, "environment", dict)

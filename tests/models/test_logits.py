@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -179,6 +181,19 @@ def test_outputs_that_are_no_row_of_scores(head, word):
     with pytest.raises(ValueError, match="model: expected") as caught:
         num_classes(sequential(*head))
     assert word in str(caught.value)
+
+
+def test_a_sigmoid_is_the_two_outputs_that_the_error_gives():
+    one = sequential(L.Dense(1, activation="sigmoid"))
+    two = sequential(L.Dense(2, activation="softmax"))
+    two.layers[0].set_weights(one.layers[0].get_weights())
+    w, b = np.random.default_rng(1).normal(size=(8, 1)), np.array([0.5])
+    one.layers[1].set_weights([w, b])
+    two.layers[1].set_weights([np.hstack([0 * w, w]), np.hstack([0, b])])
+    x = np.random.default_rng(0).normal(size=(20, 6))
+    np.testing.assert_allclose(two(x)[:, 1:], one(x), atol=1e-6)
+    with pytest.raises(ValueError, match=re.escape("kernel np.hstack([0 * w, w])")):
+        num_classes(one)
 
 
 def test_several_outputs_have_no_number_of_classes():

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfunlearn.data.blocks import as_written, mapped
 from tfunlearn.data.labels import check_labels
+from tfunlearn.data.one_array import one_array
 from tfunlearn.data.passes import finish, passes
 from tfunlearn.data.row_hash import keys
 from tfunlearn.data.rows import SINGLE, Rows, note_rows
@@ -31,12 +32,7 @@ class ArraySource:
     is_stream = False
 
     def __init__(self, x: Any, y: Any, name: str = "x", weights: Any = None) -> None:
-        x = np.asanyarray(x)
-        if x.dtype == object:
-            raise TypeError(
-                f"{name}: expected an array of numbers. Received dtype object; "
-                "are the examples of different shapes?"
-            )
+        x = one_array(x, name)
         if x.ndim < 2:
             raise ValueError(f"{name}: expected shape (N, ...). Received shape {x.shape}.")
         self.x, self.y = x, check_labels(y, len(x), "y" if name == "x" else f"{name} labels")

@@ -9,6 +9,7 @@ import numpy as np
 from tfunlearn.data import blocks
 from tfunlearn.data.duplicates import of_repeats, period
 from tfunlearn.data.labels import check_labels
+from tfunlearn.data.one_array import SEVERAL, TEXTS
 from tfunlearn.data.passes import finish
 from tfunlearn.data.pipelines import need_tensorflow
 from tfunlearn.data.weights import check_weights
@@ -291,6 +292,10 @@ def _example_spec(dataset: Any, name: str) -> tuple[Any, bool, bool]:
             f"Received elements {spec}."
         )
     image, label, *weights = spec
+    if isinstance(image, dict | tuple | list):
+        raise ValueError(f"{name}: {SEVERAL} Received elements {spec}.")
+    if getattr(image, "dtype", None) == tf.string:
+        raise ValueError(f"{name}: {TEXTS} Received elements {spec}.")
     if not isinstance(image, tf.TensorSpec) or image.shape.rank is None:
         raise ValueError(
             f"{name}: expected images that are single tensors of known rank. Received {image}; "

@@ -57,13 +57,19 @@ def check(
 
 
 def check_inputs(model: keras.Model, split: ForgetSplit) -> None:
-    """Raises if inputs have another shape than the model takes.
+    """Raises if inputs have another shape than the model takes, or it takes several.
 
     Or if there are other workers, which no method and no audit can use. Of their type nothing is
     asked: whatever turns pixels into numbers may be written as operations, which no list of layers
     shows, or the model may take pixels as they are.
     """
     check_workers(model)
+    names = [part.name for part in getattr(model, "inputs", None) or ()]
+    if len(names) > 1:
+        raise ValueError(
+            "model: several inputs are not supported. Expected: a model with one input; let it "
+            f"take apart one array with the inputs side by side. Received: inputs {names}."
+        )
     shape = model.input_shape[1:] if getattr(model, "inputs", None) else None
     if isinstance(shape, tuple) and not _fits(shape, split.input_shape):
         raise ValueError(

@@ -117,8 +117,11 @@ def num_classes(model: keras.Model) -> int:
         )
     if shape[1] < 2:
         raise ValueError(
-            "model: expected at least two class scores. Received an output of shape "
-            f"{shape}; a single sigmoid unit is not supported."
+            "model: expected at least two class scores; a single sigmoid unit or logit is not "
+            "supported. The same classifier has a head Dense(2, activation='softmax') with kernel "
+            "np.hstack([0 * w, w]) and bias np.hstack([0, b]), of the unit's kernel w and "
+            "bias b, compiled with 'sparse_categorical_crossentropy' for labels 0 and 1. "
+            f"Received: an output of shape {shape}."
         )
     return shape[1]
 

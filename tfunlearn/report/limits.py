@@ -41,6 +41,8 @@ def check(report: AuditReport) -> None:
 
 def _check_split(split: Mapping[str, Any]) -> None:
     """Refuses roles without a size or counts, and counts that are none."""
+    missing = [key for key in ("sizes", "class_counts", "fractions") if key not in split]
+    _require(not missing, "split", "with sizes, class_counts and fractions", f"none of {missing}")
     sizes, counts = split["sizes"], split["class_counts"]
     for name, found in (("split.sizes", sizes), ("split.class_counts", counts)):
         missing = [role for role in ("forget", "retain", "test") if role not in found]
