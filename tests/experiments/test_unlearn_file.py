@@ -508,7 +508,7 @@ def test_an_interrupt_leaves_the_files_of_the_earlier_run(moment, task, monkeypa
         raise KeyboardInterrupt
 
     def stop_retraining(method, *args):
-        return timed(method, *args) if method.name == "finetune" else stop()
+        return timed(method, *args) if method == "finetune" else stop()
 
     def half(model, path, **options):
         pathlib.Path(path).write_bytes(b"half a model")
