@@ -41,7 +41,7 @@ text-anchor:middle}
 .tfu .strips td,.tfu .strips tbody th{vertical-align:middle;padding:4px 8px}
 .tfu .strips tbody th,.tfu .plain tbody th{min-width:0}
 .tfu .strips thead th,.tfu .plain thead th,.tfu .plain td,.tfu .plain tbody th{padding:5px 8px}
-.tfu .plain tbody th{white-space:nowrap}
+.tfu .plain tbody th{white-space:nowrap} .tfu .places .g{white-space:normal}
 .tfu .plain td{font-variant-numeric:tabular-nums;vertical-align:bottom}
 .tfu .plain img{display:block;margin:2px 0 4px;outline:1px solid var(--line);
 image-rendering:pixelated}
