@@ -12,6 +12,9 @@ import tfunlearn
 from tfunlearn import cli
 from tfunlearn.experiments import cifar10_confuser, demo, mnist_retrain, startup
 
+# of JAX, once it is in use; the child replaces itself at once, or is killed
+pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
+
 COMMANDS = ("demo", "compare", "audit", "bank", "unlearn", "methods", "run")
 HELP = (
     [["--help"]]

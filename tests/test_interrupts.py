@@ -13,6 +13,9 @@ import pytest
 from tfunlearn.cli import main
 from tfunlearn.interrupts import Interrupted, Interrupts
 
+# of JAX, once it is in use; the child replaces itself at once, or is killed
+pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
+
 SIGNALS = pytest.mark.parametrize(
     ("number", "words"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended by SIGTERM")]
 )

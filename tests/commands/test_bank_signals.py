@@ -10,6 +10,9 @@ import keras
 import numpy as np
 import pytest
 
+# of JAX, once it is in use; the child replaces itself at once, or is killed
+pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
+
 KEPT = "models finished before are kept, and the same command goes on from there"
 
 

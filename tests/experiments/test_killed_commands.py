@@ -26,6 +26,9 @@ from tfunlearn.experiments import (
 from tfunlearn.storage import Refused, check_output, output
 from tfunlearn.storage.manifest import PRIVATE, Manifest
 
+# of JAX, once it is in use; the child replaces itself at once, or is killed
+pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
+
 
 @dataclasses.dataclass
 class Training:

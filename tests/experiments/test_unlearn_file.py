@@ -21,6 +21,9 @@ from tfunlearn.methods import Method
 from tfunlearn.report import AuditReport
 from tfunlearn.storage import output
 
+# of JAX, once it is in use; the child replaces itself at once, or is killed
+pytestmark = pytest.mark.filterwarnings(r"ignore:os\.fork\(\) was called:RuntimeWarning")
+
 L = keras.layers
 CLASSES, COUNT = 3, 60
 LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
